@@ -1,0 +1,42 @@
+# One environment serves every target. A stamp inside it says what is installed, so that only the first run calls pip.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+PIP    := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install -q
+
+.PHONY: help demo test docs links clean
+.DELETE_ON_ERROR:
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.installed ## Invert a bundled image, edit it, and write out/demo/strip.png and report.json
+	$(BIN)/nulltext_demo --out out/demo
+
+test: $(VENV)/.dev ## Run every notebook and every test
+	$(BIN)/python -m pytest
+
+docs: $(VENV)/.dev ## Build the site into _docs/ and README.md from the notebooks
+	$(BIN)/python tools/docs.py
+
+links: $(VENV)/.dev ## Write the address in settings.ini into the notebooks' links
+	$(BIN)/python tools/links.py
+
+clean: ## Remove what the other targets made, except the environment
+	rm -rf _docs _proc build dist out *.egg-info .pytest_cache nbs/nbdev.yml
+	find nulltext_nb nbs tests tools -name __pycache__ -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed: make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }  # half an environment would pass for a whole one
+
+# The dev extra holds some packages back: after it, the plain installation has nothing left to do
+$(VENV)/.installed: settings.ini setup.py | $(BIN)/python
+	@echo 'Installing into $(VENV): PyTorch alone is several GB, so the first time takes minutes'
+	$(PIP) -e .
+	@touch $@
+
+$(VENV)/.dev: settings.ini setup.py | $(BIN)/python
+	@echo 'Installing into $(VENV) with the development tools: several GB the first time'
+	$(PIP) -e '.[dev]'
+	@touch $(VENV)/.installed $@

@@ -1,0 +1,85 @@
+"Build the site into _docs/, and README.md from the index, without network and without the Quarto program."
+import re, shutil
+
+import nbformat
+from nbconvert import MarkdownExporter
+from nbdev.config import get_config
+from nbdev.quarto import refresh_quarto_yml
+from nbdev.serve import proc_nbs
+from smalldocs.site import build
+
+
+def shown(cell):
+    "`cell` as the site shows it, without directives, or None if it is hidden."
+    if cell.cell_type != 'code': return cell
+    says = lambda *ds: any(re.search(rf'^#\|\s*{d}\s*$', cell.source, re.M) for d in ds)
+    if says('hide', 'include: *false', r'default_exp.*'): return None
+    no_source, no_output = says('echo: *false', 'hide_input'), says('output: *false', 'hide_output')
+    cell.source = '' if no_source else re.sub(r'^#\|.*\n?', '', cell.source, flags=re.M).strip()
+    if no_output: cell.outputs = []
+    return cell if cell.source or cell.outputs else None
+
+
+def page(stem):
+    "The site's name for a notebook, as nbdev and Quarto have it: `00_core` is `core`."
+    return re.sub(r'^\d+[a-z]*_', '', stem)
+
+
+def absolute(md,  # Markdown as it stands in `nbs/`
+             site # The site's address
+    ):
+    "`md` with links that hold outside `nbs/`: pages on the site, files from the top of the repository."
+    link = r'(\]\(|\b(?:href|src)=")'
+    md = re.sub(link + r'(\w+)\.(?:ipynb|html)\b', lambda m: f'{m[1]}{site}/{page(m[2])}.html', md)
+    md = re.sub(link + r'images/', r'\1nbs/images/', md)
+    return re.sub(link + r'\.\./', r'\1', md)
+
+
+def readme(cfg):
+    "The index as Markdown, and its pictures by name."
+    nb = nbformat.read(cfg.nbs_path/cfg.readme_nb, as_version=4)
+    nb.cells = [c for c in map(shown, nb.cells) if c]
+    nb.metadata.language_info = {'name': 'python'}  # for the code fences; nbdev cleans it away
+    exporter = MarkdownExporter()
+    # GitHub shows no pictures inlined in HTML: prefer files
+    exporter.config.NbConvertBase.display_data_priority = ['text/markdown', 'image/png', 'image/jpeg', 'text/html', 'text/plain']
+    md, res = exporter.from_notebook_node(nb, {'unique_key': 'index', 'output_files_dir': 'nbs/images'})
+    md = absolute(md, cfg.doc_host + cfg.doc_baseurl)
+    md = re.sub(r'[ \t]+$', '', md, flags=re.M)
+    return re.sub(r'\n{3,}', '\n\n', md).strip() + '\n', res['outputs']
+
+
+def rename(proc, # nbdev's processed notebooks
+           site  # The site's address
+    ):
+    "Give pages their names on the site and make links between them relative: smalldocs reads no `output-file`."
+    pages = [p.stem for p in proc.glob('*.ipynb')]
+    names = re.compile(rf"(?<![\w/])({'|'.join(pages)})\.(ipynb|html)\b")
+    for p in [*proc.glob('*.ipynb'), proc/'_quarto.yml']:
+        text = p.read_text(encoding='utf-8').replace(f'{site}/', '')
+        text = re.sub(r'output-file: [\w.]+\\n', '', text)
+        p.write_text(names.sub(lambda m: f'{page(m[1])}.{m[2]}', text), encoding='utf-8')
+        p.rename(p.with_stem(page(p.stem)))
+
+
+def site(cfg):
+    "Process the notebooks into _proc/ and render them into the docs folder."
+    proc = cfg.config_path/'_proc'
+    shutil.rmtree(proc, ignore_errors=True)  # nbdev would keep pages that are no longer there
+    refresh_quarto_yml()
+    proc_nbs()
+    rename(proc, cfg.doc_host + cfg.doc_baseurl)
+    for w in build(proc).warnings: print('warning:', w)
+    shutil.rmtree(cfg.doc_path, ignore_errors=True)
+    shutil.move(proc/cfg.doc_path.name, cfg.doc_path)
+
+
+if __name__ == '__main__':
+    cfg = get_config()
+    md, pictures = readme(cfg)
+    (cfg.config_path/'README.md').write_text(md, encoding='utf-8')
+    for name, data in pictures.items():
+        path = cfg.config_path/name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(data)
+    site(cfg)

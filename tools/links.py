@@ -1,0 +1,22 @@
+"Write the repository's address, which stands in settings.ini, into the links of the notebooks."
+import re
+
+from nbdev.config import get_config
+
+
+def relink(text,  # Any text
+           cfg    # The project's settings
+    ):
+    "`text` with its Colab badges and its install lines pointing to the repository of `cfg`."
+    repo, any_repo = f'{cfg.user}/{cfg.repo}', r'[\w.-]+/[\w.-]+'
+    text = re.sub(rf'(colab\.research\.google\.com/github/){any_repo}/blob/[\w.-]+/nbs/', rf'\g<1>{repo}/blob/{cfg.branch}/nbs/', text)
+    return re.sub(rf'(git\+https://github\.com/){any_repo}', rf'\g<1>{repo}', text)
+
+
+if __name__ == '__main__':
+    cfg = get_config()
+    for p in sorted(cfg.nbs_path.glob('*.ipynb')):
+        old = p.read_text(encoding='utf-8')
+        if (new := relink(old, cfg)) != old:
+            p.write_text(new, encoding='utf-8')
+            print(p.name)
