@@ -96,17 +96,18 @@ def find_words(tok, # The pipeline's tokenizer
     check(at, f'{phrase!r} is not in the prompt {prompt!r}; its words are: {", ".join(w for w,_ in words) or "(none)"}')
     return [j for i in at for _,js in words[i:i+len(want)] for j in js]
 
-# %% ../nbs/06_attention.ipynb #52af2dec
-def word_maps(maps:dict, # From layer to (hw,n) or (b,hw,n) maps
+# %% ../nbs/06_attention.ipynb #53b92959
+def word_maps(maps:dict, # From layer to maps, (b,hw,n)
               tokens:list, # Positions of the word's tokens
               hw:tuple, # Height and width of the latent
-              finest:float=1. # Use layers down to this share of the latent's side
-    )->torch.Tensor: # (h,w) or (b,h,w), at the latent's size
+              positions:int=256 # Use the layers whose number of positions is nearest to this
+    )->torch.Tensor: # (b,h,w), at the latent's size
     "Where a word is seen: its tokens' maps, summed, averaged over layers, at the latent's size."
-    picked = [m for l,m in maps.items() if l.cross and m.shape[-2] >= hw[0]*hw[1]*finest**2*0.99]
-    check(picked, 'no cross-attention layer is that fine: lower `finest`')
-    up = lambda m: F.interpolate(m.flatten(0, -3)[:,None], hw, mode='bilinear').view(*m.shape[:-2], *hw)
-    return torch.stack([up(fold(m[...,tokens], hw).sum(-3)) for m in picked]).mean(0)
+    sizes = {m.shape[-2] for l,m in maps.items() if l.cross}
+    check(sizes, 'there are no cross-attention maps: record some first')
+    size = min(sizes, key=lambda n: abs(math.log(n/positions)))
+    picked = [m for l,m in maps.items() if l.cross and m.shape[-2]==size]
+    return torch.stack([F.interpolate(fold(m[...,tokens], hw).sum(1, keepdim=True), hw, mode='bilinear')[:,0] for m in picked]).mean(0)
 
 def mean_maps(steps:list # From `AttentionStore.steps`
     )->dict: # From layer to maps (b,hw,n)

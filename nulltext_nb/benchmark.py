@@ -59,7 +59,7 @@ def bench_samples(pipe, n=200, seed=103, steps=25, w=5., bs=50)->dict:
                 sample_colour=float(np.mean([t.colour in r['colours'] for t,_,r in pairs if t.colour])),
                 sample_background=float(np.mean([b==r['background'] for _,b,r in pairs])))
 
-# %% ../nbs/12_benchmark.ipynb #b82cdaaa
+# %% ../nbs/12_benchmark.ipynb #b08e7bfa
 @torch.no_grad()
 def bench_maps(pipe, n=100, seed=104, times=(801,601,401,201))->dict:
     "How well nouns' attention maps lie on their things."
@@ -72,10 +72,10 @@ def bench_maps(pipe, n=100, seed=104, times=(801,601,401,201))->dict:
             for i,t in enumerate(times):
                 a = pipe.scheduler.alphas_cumprod[t]
                 eps_theta(pipe, a.sqrt()*z0 + (1-a).sqrt()*noise, t, cond); store.after_step(i, None)
-        maps = {l:m[0] for l,m in mean_maps(store.steps[:-1]).items()}
+        maps = mean_maps(store.steps[:-1])
         masks = F.interpolate(torch.from_numpy(s.masks())[None], z0.shape[-2:], mode='area')[0]
         for t,mask in zip(s.things, masks):
-            m = word_maps(maps, find_words(pipe.tokenizer, s.caption, t.noun), tuple(z0.shape[-2:]))
+            m = word_maps(maps, find_words(pipe.tokenizer, s.caption, t.noun), z0.shape[-2:])[0]
             gains.append(map_gain(m, mask)); ious.append(map_iou(m, mask))
     return dict(map_gain=float(np.median(gains)), map_iou=float(np.mean(ious)))
 

@@ -6,7 +6,7 @@
 __all__ = ['FORMAT', 'Inversion', 'scheduler_settings', 'invert', 'edit', 'check_settings', 'save_inversion', 'load_inversion',
            'check_writable']
 
-# %% ../nbs/08_edit.ipynb #7edfd4bf
+# %% ../nbs/08_edit.ipynb #3ebd49a7
 import hashlib, json, os
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from safetensors.torch import save
 
 from .core import check, fit_image, load_image
 from .inversion import ddim_invert
-from .nulltext import PRESETS, fit_nulls, get_preset
+from .nulltext import fit_nulls, get_preset
 from .pipeline import check_finite, decode, embed, encode, fingerprint, image_size
 from .prompt2prompt import prompt_to_prompt
 
@@ -48,7 +48,7 @@ def scheduler_settings(pipe)->dict:
     c = pipe.scheduler.config
     return {k:c[k] for k in ('num_train_timesteps', 'beta_start', 'beta_end', 'beta_schedule', 'prediction_type', 'steps_offset', 'set_alpha_to_one')}
 
-# %% ../nbs/08_edit.ipynb #08d5d9fe
+# %% ../nbs/08_edit.ipynb #0a080fc4
 def invert(pipe, # From `load_pipe`
            image, # PIL image or path; cropped to the model's size unless `size` says otherwise
            prompt:str, # What is in the picture: name everything that you want to edit
@@ -66,13 +66,13 @@ def invert(pipe, # From `load_pipe`
     check(w>1, f'the guidance scale is {w}: editing needs more than 1, 7.5 is usual')
     z0 = encode(pipe, fit_image(load_image(image), image_size(pipe) if size is None else size, fit))
     cond = embed(pipe, prompt)
-    with tqdm(total=2*T, desc='inverting', disable=not progress) as bar:
+    with tqdm(total=2*T, desc='inverting', disable=not progress, delay=0.5) as bar:
         tick = lambda *_: bar.update()
         pivots = ddim_invert(pipe, z0, cond, T, cb=tick)
-        fit = fit_nulls(pipe, pivots, cond, embed(pipe, ''), w, solver, cb=tick)
-    return Inversion(fit.path.cpu(), fit.phis.cpu(), prompt, float(w), fingerprint(pipe), scheduler_settings(pipe))
+        found = fit_nulls(pipe, pivots, cond, embed(pipe, ''), w, solver, cb=tick)
+    return Inversion(found.path.cpu(), found.phis.cpu(), prompt, float(w), fingerprint(pipe), scheduler_settings(pipe))
 
-# %% ../nbs/08_edit.ipynb #3e7c28df
+# %% ../nbs/08_edit.ipynb #d66c0a03
 def edit(pipe, # From `load_pipe`; the model that made the inversion
          inv:Inversion, # From `invert` or `Inversion.load`
          prompt, # Target prompt, or a list of them
@@ -91,7 +91,7 @@ def edit(pipe, # From `load_pipe`; the model that made the inversion
     check_settings(pipe, inv, T, w)
     targets = [prompt] if isinstance(prompt, str) else list(prompt)
     check(all(isinstance(p, str) and p.strip() for p in targets), 'the target prompt is empty: write what the picture should show')
-    with tqdm(total=inv.T, desc='editing', disable=not progress) as bar:
+    with tqdm(total=inv.T, desc='editing', disable=not progress, delay=0.5) as bar:
         z, _ = prompt_to_prompt(pipe, inv.path.to(pipe.device), inv.phis.to(pipe.device), inv.prompt, targets, inv.w, lambda *_: bar.update(),
             kind=kind, tau_cross=tau_cross, tau_self=tau_self, weights=weights, blend=blend, mask=mask, threshold=threshold)
     images = decode(pipe, z)

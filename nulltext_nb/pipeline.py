@@ -6,8 +6,8 @@
 __all__ = ['SD', 'EMBEDDED', 'load_pipe', 'latent_factor', 'image_size', 'encode', 'decode', 'check_finite', 'embed', 'Units',
            'count_units', 'fingerprint', 'random_pipe']
 
-# %% ../nbs/01_pipeline.ipynb #caf968b7
-import hashlib, logging, warnings
+# %% ../nbs/01_pipeline.ipynb #917ebe60
+import hashlib, warnings
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from .core import check, fit_image
 SD = 'CompVis/stable-diffusion-v1-4'               # the paper's model
 EMBEDDED = Path(__file__).parent/'data'/'model' if '__file__' in globals() else Path('../nulltext_nb/data/model')
 
-# %% ../nbs/01_pipeline.ipynb #20b61b18
+# %% ../nbs/01_pipeline.ipynb #49e8daa6
 def load_pipe(id_or_path=None, # Hub id or folder of a Stable Diffusion 1.x or 2.x pipeline; None is the embedded model
               device=None, # Default: CUDA if there is one
               dtype=None, # Of the weights; default fp16 on CUDA, fp32 elsewhere
@@ -56,17 +56,16 @@ def _load_help(source, e):
 
 @contextmanager
 def _quiet():
-    "Loading without diffusers' and transformers' chatter."
-    logs = [logging.getLogger(n) for n in ('diffusers', 'transformers')]
-    levels = [l.level for l in logs]
-    for l in logs: l.setLevel(logging.ERROR)
-    try:
-        from transformers.utils import logging as tl
-        bar = tl.is_progress_bar_enabled(); tl.disable_progress_bar()
-        yield
+    "Loading without diffusers' and transformers' messages and bars."
+    from diffusers.utils import logging as d
+    from transformers.utils import logging as t
+    before = [(l, l.get_verbosity(), l.is_progress_bar_enabled()) for l in (d, t)]
+    for l in (d, t): l.set_verbosity_error(); l.disable_progress_bar()
+    try: yield
     finally:
-        for l,v in zip(logs, levels): l.setLevel(v)
-        if bar: tl.enable_progress_bar()
+        for l,level,bar in before:
+            l.set_verbosity(level)
+            if bar: l.enable_progress_bar()
 
 # %% ../nbs/01_pipeline.ipynb #9a919430
 def latent_factor(pipe)->int: # Pixels per latent position

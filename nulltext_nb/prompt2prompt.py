@@ -5,13 +5,13 @@
 # %% auto #0
 __all__ = ['align', 'word_weights', 'blend_mask', 'user_mask', 'PromptToPrompt', 'blend_tokens', 'prompt_to_prompt']
 
-# %% ../nbs/07_prompt2prompt.ipynb #2fdbfc6e
-from dataclasses import dataclass
+# %% ../nbs/07_prompt2prompt.ipynb #eb63a766
 from difflib import SequenceMatcher
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from fastcore.basics import patch
 from PIL import Image
 
 from .attention import Control, controlled, find_words, prompt_words, word_maps
@@ -101,7 +101,7 @@ class PromptToPrompt(Control):
         return torch.cat([src, edits, rest])
     def keep(self, maps, layer): self.sums[layer] = self.sums.get(layer, 0) + maps.mean(1).float()
 
-# %% ../nbs/07_prompt2prompt.ipynb #b643aaff
+# %% ../nbs/07_prompt2prompt.ipynb #ff638d3e
 def blend_tokens(tok, source, target, blend):
     "Token positions of LocalBlend's words in the source and in the target. `blend` is a word, or a pair (source words, target words)."
     a, b = (blend, blend) if isinstance(blend, str) else blend
@@ -109,21 +109,21 @@ def blend_tokens(tok, source, target, blend):
     if isinstance(blend, str) and blend not in [w for w,_ in prompt_words(tok, target)]: b = []
     return ([j for w in each(a) for j in find_words(tok, source, w)] if a else [], [j for w in each(b) for j in find_words(tok, target, w)] if b else [])
 
-def _local_mask(self, hw):
+@patch
+def local_mask(self:PromptToPrompt, hw):
     "The mask of every edit, (k,h,w) floats: a user's, or where the blend words look in source or target."
     if self.mask is not None: return user_mask(self.mask, hw).expand(self.k, -1, -1)
-    def look(row, tokens): return blend_mask(word_maps({l:m[[row]] for l,m in self.sums.items()}, tokens, hw, finest=0.5), self.threshold)[0]
+    def look(row, tokens): return blend_mask(word_maps({l:m[[row]] for l,m in self.sums.items()}, tokens, hw), self.threshold)[0]
     masks = [[look(row, js) for row,js in ((0, s), (r+1, t)) if js] for r,(s,t) in enumerate(self.blend)]
     return torch.stack([torch.stack(m).any(0) for m in masks]).float()
 
-def _after_step(self, i, z, z_src):
+@patch
+def after_step(self:PromptToPrompt, i, z, z_src):
     "Put the source `z_src` back outside the mask, and move on to the next step."
-    if self.blend or self.mask is not None:
-        self.last_mask = _local_mask(self, z.shape[-2:])
-        z = z_src + self.last_mask[:,None].to(z)*(z - z_src)
     self.i = i + 1
-    return z
-PromptToPrompt.after_step = _after_step
+    if not self.blend and self.mask is None: return z
+    self.last_mask = self.local_mask(z.shape[-2:])
+    return z_src + self.last_mask[:,None].to(z)*(z - z_src)
 
 # %% ../nbs/07_prompt2prompt.ipynb #95a4af04
 @torch.no_grad()

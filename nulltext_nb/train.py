@@ -255,7 +255,7 @@ class Pixels(Callback):
         x = torch.where(torch.rand(len(x), 1, 1, 1, device=x.device)<0.5, x, x.flip(-1)).contiguous(memory_format=torch.channels_last)
         self.learn.xb, self.learn.yb = (x,), (x,)
 
-# %% ../nbs/11_train.ipynb #2fb875ae
+# %% ../nbs/11_train.ipynb #623173e3
 def _edges(x): return x.diff(dim=-1), x.diff(dim=-2)
 
 def vae_loss(out, # From `Autoencode`
@@ -272,7 +272,7 @@ def train_vae(data:torch.Tensor, # Pictures, (n,H,W,3) uint8
               minutes:float, # When to stop
               path=None, # Checkpoint
               device=None, # Default: CUDA if there is one
-              lr:float=2e-3, bs:int=16, vae=None)->AutoencoderKL:
+              lr:float=1.2e-3, bs:int=8, vae=None)->AutoencoderKL:
     "Train the autoencoder on pictures."
     learn = mk_learner(Autoencode(vae or mk_vae()), [data], vae_loss, minutes, lr, bs, path, [Pixels()], device, hold=0.3)
     return fit(learn).vae
@@ -362,7 +362,7 @@ def grounding_loss(maps:list, # One (b,hw,n) per cross-attention layer
         return (named*(outside + 0.2*look)).sum()/named.sum().clamp_min(1)
     return sum(map(one, maps))/len(maps)
 
-# %% ../nbs/11_train.ipynb #8504d6de
+# %% ../nbs/11_train.ipynb #8a9b54c2
 class TextToNoise(nn.Module):
     "Noisy latents, times and token ids to the noise and the attention maps."
     def __init__(self, unet, text_encoder):
@@ -380,7 +380,7 @@ class Noisify(Callback):
     "Mix each latent with noise at a random time; drop a tenth of the captions."
     def __init__(self, abar, null_ids, drop=0.1): self.abar, self.null, self.drop = abar, null_ids, drop
     def before_batch(self):
-        z0, ids, groups, masks = self.xb
+        z0, ids, groups, masks = (*self.xb, *self.yb)   # fastai counts the last tensor as the target
         abar, null = self.abar.to(z0.device), self.null.to(z0.device)
         t = torch.randint(0, len(abar), (len(z0),), device=z0.device)
         a, eps = abar[t].view(-1,1,1,1), torch.randn_like(z0)

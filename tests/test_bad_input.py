@@ -1,0 +1,134 @@
+"What people really bring: every odd file and prompt goes through the commands, and is handled, or refused in one line."
+import io, struct, zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from nulltext_nb.cli import nulltext_demo, nulltext_edit, nulltext_invert
+from nulltext_nb.pipeline import random_pipe
+
+RGB = Image.fromarray(np.random.default_rng(0).integers(0, 255, (80, 64, 3), np.uint8))
+
+
+def png_header(w, h):
+    "A PNG that claims to be `w`×`h` pixels and holds none of them."
+    chunk = lambda kind, data: struct.pack('>I', len(data)) + kind + data + struct.pack('>I', zlib.crc32(kind + data))
+    return b'\x89PNG\r\n\x1a\n' + chunk(b'IHDR', struct.pack('>IIBBBBB', w, h, 8, 2, 0, 0, 0)) + chunk(b'IDAT', b'') + chunk(b'IEND', b'')
+
+
+def encoded(im, format='PNG', **kw):
+    buf = io.BytesIO()
+    im.save(buf, format, **kw)
+    return buf.getvalue()
+
+
+def sideways():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return encoded(RGB, 'JPEG', exif=exif)
+
+
+GOOD = {  # name: (bytes, what is said of it)
+    'palette.png': (encoded(RGB.convert('P')), ''), 'grey.png': (encoded(RGB.convert('L')), ''), 'bilevel.png': (encoded(RGB.convert('1')), ''),
+    'grey16.png': (encoded(Image.fromarray(np.full((64, 64), 40000, np.uint16))), ''), 'cmyk.jpg': (encoded(RGB.convert('CMYK'), 'JPEG'), ''),
+    'alpha.png': (encoded(Image.new('RGBA', (64, 64), (9, 99, 9, 0))), 'transparent'), 'wide.png': (encoded(RGB.resize((200, 40))), ''),
+    'animated.gif': (encoded(RGB, 'GIF', save_all=True, append_images=[RGB.rotate(90)]), 'first of 2 frames'), 'sideways.jpg': (sideways(), ''),
+    'picture named wrong.txt': (encoded(RGB), '')}
+BAD = {  # name: (bytes, what is said of it)
+    'empty.png': (b'', 'is empty'), 'cut.png': (encoded(RGB)[:2000], 'damaged'), 'text.png': (b'hello', 'not a picture'),
+    'dot.png': (encoded(RGB.resize((1, 1))), '1×1'), 'huge.png': (png_header(12000, 9000), '12000×9000'),
+    'bomb.png': (png_header(60000, 60000), 'not a picture')}
+PROMPTS = {'a  cat   on grass': '', 'a cat, on grass!': '', 'a zebra on grass': '', '猫 на траве': '', '🐈': '', 'cat ' * 50: 'cut off'}
+
+
+@pytest.fixture
+def run(capfd, tmp_path, monkeypatch):
+    "Run a command with few steps in an empty folder; gives its status and the lines it wrote to stderr."
+    monkeypatch.chdir(tmp_path)
+    def _run(command, *argv):
+        capfd.readouterr()
+        status = command([*argv, '--quiet'])
+        err = capfd.readouterr().err
+        assert 'Traceback' not in err
+        return status, [l for l in err.splitlines() if l.strip()]
+    return _run
+
+
+@pytest.mark.parametrize('name', GOOD)
+def test_odd_pictures_are_handled(run, tmp_path, name):
+    data, said = GOOD[name]
+    (tmp_path/name).write_bytes(data)
+    status, lines = run(nulltext_invert, name, 'a cat on grass', '-o', 'x.safetensors', '--T', '1')
+    assert status == 0 and (tmp_path/'x.safetensors').stat().st_size > 0
+    assert any(said in l and name in l for l in lines) if said else not lines
+
+
+@pytest.mark.parametrize('name', BAD)
+def test_bad_pictures_are_refused(run, tmp_path, name):
+    data, said = BAD[name]
+    (tmp_path/name).write_bytes(data)
+    status, lines = run(nulltext_invert, name, 'a cat on grass', '-o', 'x.safetensors', '--T', '1')
+    assert status == 1 and len(lines) == 1 and name in lines[0] and said in lines[0]
+    assert not (tmp_path/'x.safetensors').exists()
+
+
+@pytest.mark.parametrize('prompt', PROMPTS)
+def test_odd_prompts_are_handled(run, tmp_path, prompt):
+    RGB.save('in.png')
+    status, lines = run(nulltext_invert, 'in.png', prompt, '--T', '1')
+    assert status == 0
+    assert any(PROMPTS[prompt] in l for l in lines) if PROMPTS[prompt] else not lines
+
+
+@pytest.fixture
+def inverted(run, tmp_path):
+    RGB.save(tmp_path/'in.png')
+    assert run(nulltext_invert, 'in.png', 'a cat, on grass', '-o', 'a.safetensors', '--T', '2')[0] == 0
+    return tmp_path/'a.safetensors'
+
+
+@pytest.mark.parametrize('options, said', [
+    (['a dog', '--blend', 'tiger', 'dog'], "'tiger' is not in the prompt 'a cat, on grass'; its words are: a, cat, ,, on, grass"),
+    (['a dog', '--blend', 'cat', 'tiger'], "its words are: a, dog"), (['a dog', '--weight', 'cat', '2'], "its words are: a, dog"),
+    (['a dog', '--weight', 'dog', 'much'], "'much'"), (['a dog', '--tau-cross', '2'], 'tau_cross is 2.0'), ([''], 'prompt is empty'),
+    (['a dog', '--mask', 'none.png'], 'none.png does not exist'), (['a dog', '-o', 'x.doc'], "'.doc'"), (['a dog', '-o', '.'], 'is a folder'),
+    (['a dog', '-o', 'in.png/x.png'], 'cannot be written')])
+def test_bad_edits_are_refused(run, inverted, options, said):
+    status, lines = run(nulltext_edit, 'a.safetensors', *options)
+    assert status == 1 and len(lines) == 1 and said in lines[0]
+
+
+def test_damaged_inversions_are_refused(run, inverted, tmp_path):
+    data = inverted.read_bytes()
+    spoilt = {'cut': data[:-50], 'head': data[:100], 'bit': data[:-9] + bytes([data[-9] ^ 4]) + data[-8:], 'prompt': data.replace(b'a cat, on', b'a dog, on'), 'none': b''}
+    for name, b in spoilt.items():
+        (tmp_path/name).write_bytes(b)
+        status, lines = run(nulltext_edit, name, 'a dog')
+        assert status == 1 and len(lines) == 1 and name in lines[0], (name, lines)
+
+
+def test_inversions_of_other_settings_are_refused(run, inverted, tmp_path):
+    random_pipe().save_pretrained(tmp_path/'other')
+    status, lines = run(nulltext_edit, 'a.safetensors', 'a dog', '--model', 'other')
+    assert status == 1 and 'made with model' in lines[-1]
+    with safe_open(inverted, 'pt') as f: header, path, phis = f.metadata(), f.get_tensor('path'), f.get_tensor('phis')
+    save_file(dict(path=path[:2], phis=phis), tmp_path/'short.safetensors', header)
+    status, lines = run(nulltext_edit, 'short.safetensors', 'a dog')
+    assert status == 1 and 'checksum' in lines[0]
+
+
+def test_a_place_that_cannot_be_written_is_found_out_first(run, tmp_path):
+    RGB.save('in.png')
+    for command, argv in ((nulltext_invert, ['in.png', 'a cat', '--T', '1', '-o', 'in.png/x']), (nulltext_demo, ['--T', '1', '--out', 'in.png/x'])):
+        status, lines = run(command, *argv)
+        assert status == 1 and len(lines) == 1 and 'cannot be written' in lines[0]
+
+
+def test_a_model_that_is_not_there(run, tmp_path, monkeypatch):
+    monkeypatch.setenv('HF_HUB_OFFLINE', '1')
+    RGB.save('in.png')
+    status, lines = run(nulltext_invert, 'in.png', 'a cat', '--model', 'no/such-model')
+    assert status == 1 and len(lines) == 1 and 'no/such-model' in lines[0] and 'needs no download' in lines[0]
