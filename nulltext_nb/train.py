@@ -389,7 +389,7 @@ class Noisify(Callback):
         z_t = (a.sqrt()*z0 + (1-a).sqrt()*eps).contiguous(memory_format=torch.channels_last)
         self.learn.xb, self.learn.yb = (z_t, t, ids), (eps, abar[t], groups*(~off)[:,None,None], masks)
 
-# %% ../nbs/11_train.ipynb #1c7b5c50
+# %% ../nbs/11_train.ipynb #f848bd96
 def noise_loss(out, # From `TextToNoise`
                eps:torch.Tensor, # The noise that was added, (b,c,h,w)
                abar_t:torch.Tensor, # Signal share, (b,)
@@ -402,7 +402,9 @@ def noise_loss(out, # From `TextToNoise`
 def latents_of(vae, pixels, bs=128):
     "Unit-variance latents (n,c,h,w) of pictures (n,H,W,3), and the factor that made them so."
     p = next(vae.parameters())
-    with torch.no_grad(): z = torch.cat([vae.encode((x.permute(0,3,1,2).to(p.device).float()/127.5 - 1)).latent_dist.mean.cpu() for x in pixels.split(bs)])
+    pixel = lambda x: (x.permute(0,3,1,2).to(p.device).float()/127.5 - 1).contiguous(memory_format=torch.channels_last)
+    with torch.no_grad(), torch.autocast(p.device.type, torch.bfloat16):
+        z = torch.cat([vae.encode(pixel(x)).latent_dist.mean.float().cpu() for x in pixels.split(bs)])
     scale = 1/z.std().item()
     return z*scale, scale
 
