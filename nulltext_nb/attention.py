@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['Layer', 'Control', 'ControlProcessor', 'controlled', 'fold', 'AttentionStore', 'prompt_words', 'find_words',
-           'word_maps', 'mean_maps', 'overlay']
+           'word_maps', 'mean_maps', 'overlay', 'map_gain']
 
-# %% ../nbs/06_attention.ipynb #e94391e9
+# %% ../nbs/06_attention.ipynb #42c54ee1
 import math
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -55,7 +55,7 @@ def controlled(pipe, # From `load_pipe`
     try: yield control
     finally: pipe.unet.set_attn_processor(dict(saved))
 
-# %% ../nbs/06_attention.ipynb #32b3161b
+# %% ../nbs/06_attention.ipynb #3bd8825d
 def fold(maps:torch.Tensor, # (...,hw,n)
          hw:tuple # Height and width of the latent
     )->torch.Tensor: # (...,n,h,w) at the layer's own size
@@ -67,12 +67,14 @@ def fold(maps:torch.Tensor, # (...,hw,n)
 
 class AttentionStore(Control):
     "Keeps cross-attention maps (b,hw,n), the mean over heads, in `steps[i][layer]`."
-    def __init__(self): self.steps = [{}]
+    def __init__(self): self.steps, self.now = [], {}
     def wants(self, layer, hw): return layer.cross
     def __call__(self, maps, layer):
-        self.steps[-1][layer] = maps.mean(1).float().cpu()
+        self.now[layer] = maps.mean(1).float().cpu()
         return maps
-    def after_step(self, i, z): self.steps.append({}); return z
+    def after_step(self, i, z):
+        self.steps.append(self.now); self.now = {}
+        return z
 
 # %% ../nbs/06_attention.ipynb #8ca1c162
 def prompt_words(tok, # The pipeline's tokenizer
@@ -96,18 +98,18 @@ def find_words(tok, # The pipeline's tokenizer
     check(at, f'{phrase!r} is not in the prompt {prompt!r}; its words are: {", ".join(w for w,_ in words) or "(none)"}')
     return [j for i in at for _,js in words[i:i+len(want)] for j in js]
 
-# %% ../nbs/06_attention.ipynb #53b92959
+# %% ../nbs/06_attention.ipynb #47d40c04
 def word_maps(maps:dict, # From layer to maps, (b,hw,n)
               tokens:list, # Positions of the word's tokens
               hw:tuple, # Height and width of the latent
               positions:int=256 # Use the layers whose number of positions is nearest to this
-    )->torch.Tensor: # (b,h,w), at the latent's size
-    "Where a word is seen: its tokens' maps, summed, averaged over layers, at the latent's size."
+    )->torch.Tensor: # (b,h,w), at those layers' size
+    "Where a word is seen: its tokens' maps, summed, averaged over layers."
     sizes = {m.shape[-2] for l,m in maps.items() if l.cross}
     check(sizes, 'there are no cross-attention maps: record some first')
     size = min(sizes, key=lambda n: abs(math.log(n/positions)))
     picked = [m for l,m in maps.items() if l.cross and m.shape[-2]==size]
-    return torch.stack([F.interpolate(fold(m[...,tokens], hw).sum(1, keepdim=True), hw, mode='bilinear')[:,0] for m in picked]).mean(0)
+    return torch.stack([fold(m[...,tokens], hw).sum(1) for m in picked]).mean(0)
 
 def mean_maps(steps:list # From `AttentionStore.steps`
     )->dict: # From layer to maps (b,hw,n)
@@ -122,3 +124,11 @@ def overlay(image:Image.Image, # The picture
     a = np.asarray(m, np.float32); a = (a - a.min())/max(float(a.max() - a.min()), 1e-12)
     light = np.asarray(Image.fromarray((a*255).astype(np.uint8)).resize(image.size, Image.Resampling.BICUBIC), np.float32)/255
     return Image.fromarray((np.asarray(image, np.float32)*(0.15 + 0.85*light[...,None])).astype(np.uint8))
+
+# %% ../nbs/06_attention.ipynb #29e428b3
+def map_gain(m:torch.Tensor, # A map, (h,w)
+             mask # Where the thing is, (H,W), 0 to 1
+    )->float:
+    "How many times larger the map is inside the mask than outside, on average."
+    mask = F.interpolate(torch.as_tensor(mask)[None,None].float(), m.shape, mode='area')[0,0]
+    return ((m*mask).sum()/mask.sum() / ((m*(1-mask)).sum()/(1-mask).sum())).item()

@@ -8,7 +8,7 @@ __all__ = ['NOUNS', 'COLOURS', 'COLOURABLE', 'BACKGROUNDS', 'ARTISTS', 'HELD_OUT
            'random_scene', 'mk_judge', 'labels', 'load_judge', 'read_scene', 'fetch_art', 'glyphs', 'rasterise',
            'mk_atlas']
 
-# %% ../nbs/10_scenes.ipynb #5702074a
+# %% ../nbs/10_scenes.ipynb #d781e228
 import json, math, subprocess
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -21,7 +21,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import nn
 
-from .core import check, show_images
+from .core import check
 
 # %% ../nbs/10_scenes.ipynb #3bc1f012
 NOUNS = {'cat':'1f408', 'dog':'1f415', 'tiger':'1f405', 'horse':'1f40e', 'elephant':'1f418', 'panda':'1f43c', 'penguin':'1f427',

@@ -10,15 +10,15 @@ import torch
 
 from .core import check
 
-# %% ../nbs/02_scheduler.ipynb #3436c620
+# %% ../nbs/02_scheduler.ipynb #65ed2715
 def ddim_pairs(sched, # A `DDIMScheduler`
                T:int # Number of steps
-    )->list: # `T` pairs (t, s), from noise to picture; the last `s` is below 0
+    )->list: # `T` pairs (t, s), from noise to picture; the last `s` is at most 0
     "The times that `T` DDIM steps visit, as (from, to), spaced as Stable Diffusion does ('leading')."
     N, offset = sched.config.num_train_timesteps, sched.config.steps_offset
-    check(isinstance(T, int) and 1<=T<=N, f'T is {T!r}: the number of steps is a whole number from 1 to {N}')
+    check(isinstance(T, int) and 1<=T<N, f'T is {T!r}: the number of steps is a whole number from 1 to {N-1}')
     stride = N//T
-    ts = [min(i*stride + offset, N-1) for i in reversed(range(T))]
+    ts = [i*stride + offset for i in reversed(range(T))]
     return [(t, t-stride) for t in ts]
 
 def abar_at(sched, # A `DDIMScheduler`

@@ -7,10 +7,11 @@ __all__ = ['SIDE', 'FACTOR', 'TOKENS', 'scene_set', 'glyph_set', 'Autocast', 'EM
            'load_checkpoint', 'mk_learner', 'fit', 'start_plain', 'start_with_colours', 'mk_vae', 'Autoencode',
            'Pixels', 'vae_loss', 'train_vae', 'mk_tokenizer', 'caption_groups', 'mk_unet', 'mk_text_encoder',
            'mk_scheduler', 'Recorder', 'grounding_loss', 'TextToNoise', 'Noisify', 'noise_loss', 'latents_of',
-           'train_unet', 'assemble', 'Jitter', 'judge_loss', 'judge_labels', 'train_judge', 'ship', 'main']
+           'train_unet', 'assemble', 'Jitter', 'judge_loss', 'judge_labels', 'train_judge', 'ship', 'train_part',
+           'main']
 
-# %% ../nbs/11_train.ipynb #09f7d5a5
-import copy, json, math, time
+# %% ../nbs/11_train.ipynb #08730a30
+import argparse, copy, json, math, shutil, time
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -24,8 +25,6 @@ from fastai.callback.training import GradientClip
 from fastai.data.core import DataLoaders
 from fastai.learner import Learner
 from fastai.optimizer import OptimWrapper
-from fastcore.script import Param, call_parse
-from PIL import Image
 from safetensors.torch import load_file, save_file
 from safetensors import safe_open
 from torch import nn
@@ -33,7 +32,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from .core import check, psnr, set_seed, show_images
+from .core import check, set_seed
 from .scenes import (ARTISTS, BACKGROUNDS, COLOURABLE, COLOURS, DATA, HELD_OUT, NOUNS, a_, draw, fetch_art, glyphs, mk_judge, labels,
     random_scene, rasterise, tint)
 
@@ -91,7 +90,7 @@ def glyph_set(n:int, # How many pictures
     jobs = [(seed*1000 + i, min(4000, n - 4000*i), size, path, per_artist) for i in range(math.ceil(n/4000))]
     with ProcessPoolExecutor(workers) as ex: return torch.from_numpy(np.concatenate(list(ex.map(_draw_glyphs, *zip(*jobs)))))
 
-# %% ../nbs/11_train.ipynb #561e0e60
+# %% ../nbs/11_train.ipynb #f17ab8f0
 class Autocast(Callback):
     "Run the model in bfloat16 where that is safe; losses stay in fp32."
     order = -5
@@ -106,7 +105,10 @@ class EMA(Callback):
     "Keep a moving average of the weights in `avg`."
     def __init__(self, decay=0.999): self.decay = decay
     def before_fit(self):
-        if not hasattr(self, 'avg'): self.avg = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(self.decay), use_buffers=True)
+        if not hasattr(self, 'avg'): self.avg = AveragedModel(self.model, multi_avg_fn=self.lerp, use_buffers=True)
+    def lerp(self, avg, new, n):
+        "Early on a short memory, so that the start's random weights are soon forgotten."
+        get_ema_multi_avg_fn(min(self.decay, (1 + int(n))/(10 + int(n))))(avg, new, n)
     def after_step(self): self.avg.update_parameters(self.model)
 
 # %% ../nbs/11_train.ipynb #c1d34da5
@@ -231,7 +233,7 @@ def start_with_colours(vae, C=2.):
     merge(d.conv_norm_out, d.conv_out, 4)
     return vae
 
-# %% ../nbs/11_train.ipynb #da0d3685
+# %% ../nbs/11_train.ipynb #73962cd9
 def mk_vae(channels=(32,64,64), # Of the three resolutions
            latent:int=8 # Channels of the latent
     )->AutoencoderKL:
@@ -241,6 +243,7 @@ def mk_vae(channels=(32,64,64), # Of the three resolutions
         layers_per_block=1, latent_channels=latent, norm_num_groups=8, sample_size=SIDE, mid_block_add_attention=False)
     return start_with_colours(start_plain(vae))
 
+# %% ../nbs/11_train.ipynb #8f43ad0b
 class Autoencode(nn.Module):
     "A picture to its copy, and the latent's mean and log variance."
     def __init__(self, vae): super().__init__(); self.vae = vae
@@ -436,11 +439,11 @@ def assemble(vae, tok, model, scale)->StableDiffusionPipeline:
     return StableDiffusionPipeline(vae=vae.cpu(), text_encoder=model.text_encoder.cpu(), tokenizer=tok, unet=model.unet.cpu(), scheduler=mk_scheduler(),
         safety_checker=None, feature_extractor=None, requires_safety_checker=False)
 
-# %% ../nbs/11_train.ipynb #2be045b3
+# %% ../nbs/11_train.ipynb #443d7799
 class Jitter(Callback):
     "Bytes (b,H,W,3) to pixels in -1..1, shifted a little, blurred at times, with noise: the judge must read samples too."
     def before_batch(self):
-        x, y = self.xb[0].permute(0,3,1,2).float()/127.5 - 1, self.yb
+        x = self.xb[0].permute(0,3,1,2).float()/127.5 - 1
         dx, dy = torch.randint(-4, 5, (2,)).tolist()
         x = F.pad(x, (4,4,4,4), mode='replicate')[..., 4+dy:4+dy+x.shape[-2], 4+dx:4+dx+x.shape[-1]]
         if torch.rand(1)<0.5: x = F.avg_pool2d(F.pad(x, (1,1,1,1), mode='replicate'), 3, 1)
@@ -463,7 +466,7 @@ def train_judge(scenes, pixels, minutes, path=None, device=None, lr=2e-3, bs=64)
     "Train the judge on drawn scenes."
     return fit(mk_learner(mk_judge(), [pixels, judge_labels(scenes)], judge_loss, minutes, lr, bs, path, [Jitter()], device, hold=0.3))
 
-# %% ../nbs/11_train.ipynb #4c563e21
+# %% ../nbs/11_train.ipynb #96a4dd77
 def ship(out:Path, # Folder with `pipe/` and `judge.safetensors`
          data:Path=DATA # The package's data folder
     ):
@@ -471,25 +474,28 @@ def ship(out:Path, # Folder with `pipe/` and `judge.safetensors`
     pipe = StableDiffusionPipeline.from_pretrained(out/'pipe', safety_checker=None)
     pipe.unet.half()
     pipe.save_pretrained(data/'model')
-    save_file(load_file(out/'judge.safetensors'), data/'judge.safetensors')
+    for f in ('vocab.json', 'merges.txt'): shutil.copy(out/'tokenizer'/f, data/'model'/'tokenizer')   # for transformers 4
+    shutil.copy(out/'judge.safetensors', data)
+    for part in ('vae', 'unet', 'judge'): shutil.copy(out/f'{part}_state.csv', data/f'train_{part}.csv')
     return sum(f.stat().st_size for f in data.rglob('*.safetensors'))/1e6
 
-@call_parse
-def main(part:Param('What to train: vae, unet or judge; or ship, to copy the result into the package', str, choices=['vae','unet','judge','ship']),
-         minutes:Param('Time limit of this part, earlier runs included', float)=30.,
-         out:Param('Folder for checkpoints and results', Path)=Path('checkpoints'),
-         sprites:Param("Folder of the artists' packages; fetched with npm when missing", Path)=Path('.sprites'),
-         n:Param('Scenes to draw', int)=32000,
-         device:Param('cpu or cuda; the best there is by default', str)=None,
-         seed:Param('Seed of data and weights', int)=0):
+# %% ../nbs/11_train.ipynb #da19aafb
+def train_part(part:str, # 'vae', 'unet', 'judge', or 'ship'
+               minutes:float=30., # Time limit of this part, earlier runs included
+               out:Path=Path('checkpoints'), # Folder for checkpoints and results
+               sprites:Path=Path('.sprites'), # Folder of the artists' packages
+               n:int=32000, # Scenes to draw
+               device:str=None, # Default: CUDA if there is one
+               seed:int=0 # Of data and weights
+    ):
     "Train a part of the embedded model; started again, it goes on from its checkpoint."
-    out.mkdir(parents=True, exist_ok=True); set_seed(seed); torch.set_flush_denormal(True)
-    if part=='ship': print(f'{ship(out):.1f} MB shipped'); return
-    if part=='vae':
+    out = Path(out); out.mkdir(parents=True, exist_ok=True); set_seed(seed); torch.set_flush_denormal(True)
+    if part=='ship': print(f'{ship(out):.1f} MB shipped')
+    elif part=='vae':
         pictures = torch.cat([glyph_set(n*3//4, fetch_art(sprites), seed+1), scene_set(n//4, seed+2)[1]])
         train_vae(pictures, minutes, out/'vae_state.safetensors', device).save_pretrained(out/'vae')
     elif part=='unet':
-        check((out/'vae').exists(), f'{out/"vae"} is missing: train the autoencoder first, with `vae`')
+        check((out/'vae').exists(), f'{out/"vae"} is missing: train the autoencoder first, with the part vae')
         tok = mk_tokenizer(out/'tokenizer')
         pipe = train_unet(AutoencoderKL.from_pretrained(out/'vae'), tok, *scene_set(n, seed+3), minutes, out/'unet_state.safetensors', device)
         pipe.save_pretrained(out/'pipe')
@@ -497,3 +503,17 @@ def main(part:Param('What to train: vae, unet or judge; or ship, to copy the res
         scenes, px, _ = scene_set(n//2, seed+4, artists=(*ARTISTS, HELD_OUT))
         judge = train_judge(scenes, px, minutes, out/'judge_state.safetensors', device)
         save_file({k:v.contiguous().cpu() for k,v in judge.state_dict().items()}, out/'judge.safetensors')
+
+def main(argv=None):
+    "The command line of `train_part`."
+    p = argparse.ArgumentParser(prog='python -m nulltext_nb.train', description=train_part.__doc__)
+    p.add_argument('part', help='what to train; ship copies the result into the package', choices=['vae', 'unet', 'judge', 'ship'])
+    p.add_argument('--minutes', help='time limit of this part, earlier runs included (default: 30)', type=float, default=30.)
+    p.add_argument('--out', help='folder for checkpoints and results (default: checkpoints)', default='checkpoints')
+    p.add_argument('--sprites', help="folder of the artists' packages, fetched with npm when missing (default: .sprites)", default='.sprites')
+    p.add_argument('--n', help='scenes to draw (default: 32000)', type=int, default=32000)
+    p.add_argument('--device', help='cpu or cuda; the best there is by default')
+    p.add_argument('--seed', help='of data and weights (default: 0)', type=int, default=0)
+    train_part(**vars(p.parse_args(argv)))
+
+if __name__=='__main__' and '__file__' in globals(): main()

@@ -8,7 +8,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from nulltext_nb.cli import nulltext_demo, nulltext_edit, nulltext_invert
-from nulltext_nb.pipeline import random_pipe
+from nulltext_nb.editing import Inversion, edit
+from nulltext_nb.pipeline import load_pipe, random_pipe
 
 RGB = Image.fromarray(np.random.default_rng(0).integers(0, 255, (80, 64, 3), np.uint8))
 
@@ -40,7 +41,7 @@ GOOD = {  # name: (bytes, what is said of it)
 BAD = {  # name: (bytes, what is said of it)
     'empty.png': (b'', 'is empty'), 'cut.png': (encoded(RGB)[:2000], 'damaged'), 'text.png': (b'hello', 'not a picture'),
     'dot.png': (encoded(RGB.resize((1, 1))), '1×1'), 'huge.png': (png_header(12000, 9000), '12000×9000'),
-    'bomb.png': (png_header(60000, 60000), 'not a picture')}
+    'bomb.png': (png_header(60000, 60000), 'too many pixels')}
 PROMPTS = {'a  cat   on grass': '', 'a cat, on grass!': '', 'a zebra on grass': '', '猫 на траве': '', '🐈': '', 'cat ' * 50: 'cut off'}
 
 
@@ -94,7 +95,8 @@ def inverted(run, tmp_path):
     (['a dog', '--blend', 'tiger', 'dog'], "'tiger' is not in the prompt 'a cat, on grass'; its words are: a, cat, ,, on, grass"),
     (['a dog', '--blend', 'cat', 'tiger'], "its words are: a, dog"), (['a dog', '--weight', 'cat', '2'], "its words are: a, dog"),
     (['a dog', '--weight', 'dog', 'much'], "'much'"), (['a dog', '--tau-cross', '2'], 'tau_cross is 2.0'), ([''], 'prompt is empty'),
-    (['a dog', '--mask', 'none.png'], 'none.png does not exist'), (['a dog', '-o', 'x.doc'], "'.doc'"), (['a dog', '-o', '.'], 'is a folder'),
+    (['a dog', '--mask', 'none.png'], 'none.png does not exist'), (['a dog', '-o', 'x.doc'], 'x.doc'), (['a dog', '--threshold', '2'], 'threshold is 2.0'),
+    (['a dog', '--device', 'abacus'], "'abacus'"), (['a dog', '--blend', 'a', 'b', 'c'], 'use a word, or a pair'), (['a dog', '-o', '.'], 'is a folder'),
     (['a dog', '-o', 'in.png/x.png'], 'cannot be written')])
 def test_bad_edits_are_refused(run, inverted, options, said):
     status, lines = run(nulltext_edit, 'a.safetensors', *options)
@@ -115,9 +117,13 @@ def test_inversions_of_other_settings_are_refused(run, inverted, tmp_path):
     status, lines = run(nulltext_edit, 'a.safetensors', 'a dog', '--model', 'other')
     assert status == 1 and 'made with model' in lines[-1]
     with safe_open(inverted, 'pt') as f: header, path, phis = f.metadata(), f.get_tensor('path'), f.get_tensor('phis')
-    save_file(dict(path=path[:2], phis=phis), tmp_path/'short.safetensors', header)
-    status, lines = run(nulltext_edit, 'short.safetensors', 'a dog')
-    assert status == 1 and 'checksum' in lines[0]
+    for other in (dict(path=path[:2], phis=phis), dict(path=path.reshape(3, 1, -1, 8, 32), phis=phis)):  # fewer steps, another size
+        save_file(other, tmp_path/'other.safetensors', header)
+        status, lines = run(nulltext_edit, 'other.safetensors', 'a dog')
+        assert status == 1 and 'checksum' in lines[0]
+    pipe, inv = load_pipe(), Inversion.load(inverted)
+    for name, value in (('T', 50), ('w', 3.), ('size', (128, 64))):
+        with pytest.raises(ValueError, match=f'made with {name} = '): edit(pipe, inv, 'a dog', **{name: value})
 
 
 def test_a_place_that_cannot_be_written_is_found_out_first(run, tmp_path):
@@ -128,7 +134,7 @@ def test_a_place_that_cannot_be_written_is_found_out_first(run, tmp_path):
 
 
 def test_a_model_that_is_not_there(run, tmp_path, monkeypatch):
-    monkeypatch.setenv('HF_HUB_OFFLINE', '1')
+    monkeypatch.setattr('huggingface_hub.constants.HF_HUB_OFFLINE', True)
     RGB.save('in.png')
     status, lines = run(nulltext_invert, 'in.png', 'a cat', '--model', 'no/such-model')
     assert status == 1 and len(lines) == 1 and 'no/such-model' in lines[0] and 'needs no download' in lines[0]

@@ -117,6 +117,7 @@ def test_import_is_light():
         heavy = {'torch', 'diffusers', 'transformers', 'accelerate', 'matplotlib', 'IPython', 'ipywidgets'} & set(sys.modules)
         assert not heavy, heavy
         from nulltext_nb import load_pipe, load_image, invert, edit, Inversion
+        assert callable(invert) and callable(edit), 'a module has the name of a function'
         assert {'load_pipe', 'invert', 'edit'} <= set(dir(nulltext_nb))
         try: nulltext_nb.no_such_name
         except AttributeError as e: assert 'no_such_name' in str(e)
@@ -133,7 +134,7 @@ def test_no_pickles():
     found = [f'{name}: {m[0]}' for name, text in code.items() for m in unsafe.finditer(text)]
     assert not found
     files = [p for p in DATA.rglob('*') if p.is_file()]
-    assert files and {p.suffix for p in files} <= {'.png', '.json', '.txt', '.safetensors', '.md'}
+    assert files and {p.suffix for p in files} <= {'.png', '.json', '.txt', '.csv', '.safetensors', '.md'}
     assert sum(p.stat().st_size for p in files) <= 40e6
 
 
