@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install -q
 
-.PHONY: help demo test docs links clean
+.PHONY: help demo test docs assets links clean
 .DELETE_ON_ERROR:
 
 help: ## Show this list
@@ -18,6 +18,9 @@ test: $(VENV)/.dev ## Run every notebook and every test
 
 docs: $(VENV)/.dev ## Build the site into _docs/ and README.md from the notebooks
 	$(BIN)/python tools/docs.py
+
+assets: $(VENV)/.dev ## Draw the example picture and the teaser anew
+	$(BIN)/python tools/assets.py
 
 links: $(VENV)/.dev ## Write the address in settings.ini into the notebooks' links
 	$(BIN)/python tools/links.py

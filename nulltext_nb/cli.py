@@ -100,7 +100,7 @@ def check_image_name(path):
     check(path.suffix.lower() in FORMATS, f'{path} does not end like a picture: use one of {", ".join(FORMATS)}')
     return path
 
-# %% ../nbs/17_cli.ipynb #06f2c42d
+# %% ../nbs/17_cli.ipynb #32b8c1bd
 DEMO_EDITS = (  # title, words changed, knobs
     ('another object', ('cat', 'dog'), dict(blend=('cat','dog'))),
     ('another object', ('balloon', 'umbrella'), dict(blend=('balloon','umbrella'))),
@@ -115,6 +115,7 @@ def nulltext_demo(argv=None):
         arg('--T', 'DDIM steps', type=int, default=50), arg('--w', 'guidance scale', type=float, default=7.5),
         arg('--quiet', 'no progress bar', action='store_true', default=False), *MODEL_ARGS), argv)
 
+# %% ../nbs/17_cli.ipynb #7f625483
 def _demo(a):
     import torch
     from nulltext_nb.editing import check_writable, edit, invert

@@ -6,10 +6,11 @@
 __all__ = ['MAX_PIXELS', 'MIN_SIDE', 'MAX_SIDE', 'check', 'test_near', 'set_seed', 'psnr', 'load_image', 'fit_image',
            'show_images', 'compare']
 
-# %% ../nbs/00_core.ipynb #198dd185
-import io, math, random, struct, uuid, warnings
+# %% ../nbs/00_core.ipynb #1ba0896d
+import io, math, random, struct, warnings
 from base64 import b64encode
 from contextlib import contextmanager
+from hashlib import sha1
 from pathlib import Path
 
 import numpy as np
@@ -150,7 +151,7 @@ def _wrap(text, size):
     import textwrap
     return '\n'.join(w for line in str(text).split('\n') for w in textwrap.wrap(line, max(12, int(size*13))) or [''])
 
-# %% ../nbs/00_core.ipynb #47b4c890
+# %% ../nbs/00_core.ipynb #8814fccb
 def _data_url(im, width):
     buf = io.BytesIO()
     im.resize((width, round(width*im.height/im.width)), Image.Resampling.LANCZOS).save(buf, 'PNG')
@@ -165,9 +166,11 @@ def compare(before:Image.Image, # Left of the slider
     from html import escape
     from IPython.display import HTML
     check(before.size==after.size, f'pictures differ in size: {before.size} and {after.size}; resize one of them')
-    a, b = [escape(str(l)) for l in labels]; id = 'c' + uuid.uuid4().hex[:8]
+    a, b = [escape(str(l)) for l in labels]
+    left, right = _data_url(before, width), _data_url(after, width)
+    id = 'c' + sha1((a + left + b + right).encode()).hexdigest()[:8]   # the same pictures give the same page
     img = 'style="display:block;width:100%;margin:0'
     return HTML(f'''<figure style="max-width:{width}px;margin:0"><div id="{id}" style="position:relative;--x:50%">
-<img alt="{b}" src="{_data_url(after, width)}" {img}"><img alt="{a}" src="{_data_url(before, width)}" {img};position:absolute;inset:0;clip-path:inset(0 calc(100% - var(--x)) 0 0)"></div>
+<img alt="{b}" src="{right}" {img}"><img alt="{a}" src="{left}" {img};position:absolute;inset:0;clip-path:inset(0 calc(100% - var(--x)) 0 0)"></div>
 <input type="range" min="0" max="100" value="50" aria-label="slide between {a} and {b}" style="width:100%;margin:0" oninput="document.getElementById('{id}').style.setProperty('--x',this.value+'%')">
 <figcaption style="display:flex;justify-content:space-between;font-size:.85em"><span>{a}</span><span>{b}</span></figcaption></figure>''')

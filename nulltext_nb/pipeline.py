@@ -21,7 +21,28 @@ from .core import check
 SD = 'CompVis/stable-diffusion-v1-4'               # the paper's model
 EMBEDDED = Path(__file__).parent/'data'/'model' if '__file__' in globals() else Path('../nulltext_nb/data/model')
 
-# %% ../nbs/01_pipeline.ipynb #600987a8
+# %% ../nbs/01_pipeline.ipynb #0fc6903a
+def _load_help(source, e):
+    first = str(e).strip().split('\n')[0][:160]
+    if Path(source).is_dir(): return f'cannot load the pipeline in {source}: {first}'
+    return (f'cannot load {source}: {first} '
+            '-- check the name and the network, or give the folder of a downloaded pipeline; load_pipe() needs no download')
+
+# %% ../nbs/01_pipeline.ipynb #8cf90a8c
+@contextmanager
+def _quiet():
+    "Loading without diffusers' and transformers' messages and bars."
+    from diffusers.utils import logging as d
+    from transformers.utils import logging as t
+    before = [(l, l.get_verbosity(), l.is_progress_bar_enabled()) for l in (d, t)]
+    for l in (d, t): l.set_verbosity_error(); l.disable_progress_bar()
+    try: yield
+    finally:
+        for l,level,bar in before:
+            l.set_verbosity(level)
+            if bar: l.enable_progress_bar()
+
+# %% ../nbs/01_pipeline.ipynb #b51defb7
 def load_pipe(id_or_path=None, # Hub id or folder of a Stable Diffusion 1.x or 2.x pipeline; None is the embedded model
               device=None, # Default: CUDA if there is one
               dtype=None, # Of the weights; default fp16 on CUDA, fp32 elsewhere
@@ -50,25 +71,6 @@ def load_pipe(id_or_path=None, # Hub id or folder of a Stable Diffusion 1.x or 2
     if id_or_path is not None and not safety_checker: warnings.warn(f'the safety checker of {source} is off; safety_checker=True turns it on')
     pipe.set_progress_bar_config(disable=True)
     return pipe.to(device)
-
-def _load_help(source, e):
-    first = str(e).strip().split('\n')[0][:160]
-    if Path(source).is_dir(): return f'cannot load the pipeline in {source}: {first}'
-    return (f'cannot load {source}: {first} '
-            '-- check the name and the network, or give the folder of a downloaded pipeline; load_pipe() needs no download')
-
-@contextmanager
-def _quiet():
-    "Loading without diffusers' and transformers' messages and bars."
-    from diffusers.utils import logging as d
-    from transformers.utils import logging as t
-    before = [(l, l.get_verbosity(), l.is_progress_bar_enabled()) for l in (d, t)]
-    for l in (d, t): l.set_verbosity_error(); l.disable_progress_bar()
-    try: yield
-    finally:
-        for l,level,bar in before:
-            l.set_verbosity(level)
-            if bar: l.enable_progress_bar()
 
 # %% ../nbs/01_pipeline.ipynb #e9840f73
 def check_finite(x:torch.Tensor, # Any tensor

@@ -91,7 +91,7 @@ def _horizon(x, y, rng, sky, ground, h, wave=0., amount=0.):
 
 def _dots(x, y, pts, r, soft): return sum(np.clip((q - np.hypot(x-a, y-b))/soft, 0, 1) for (a,b),q in zip(pts, r))
 
-# %% ../nbs/10_scenes.ipynb #67abeed0
+# %% ../nbs/10_scenes.ipynb #f2bd38bc
 def _land(sky, ground, wave=0., amount=0., low=0.):
     return lambda x, y, rng: _horizon(x, y, rng, sky, ground, rng.uniform(0.45, 0.65) + low, wave, amount)
 
@@ -99,6 +99,7 @@ def _night(x, y, rng):
     im = _horizon(x, y, rng, ((10,12,48), (34,36,92)), ((26,48,36), (12,26,22)), rng.uniform(0.52, 0.68))
     return _over(im, (255,250,205), _dots(x, y, rng.uniform((0,0), (1,0.5), (12,2)), rng.uniform(0.008, 0.016, 12), 0.012))
 
+# %% ../nbs/10_scenes.ipynb #f80de9b5
 def _sea(x, y, rng):
     im = _mix(np.array((40,160,215)) + rng.normal(0, 9, 3), np.array((6,55,115)) + rng.normal(0, 9, 3), y)
     im = im + 14*_waves(x, y, rng, 1.8)[...,None]
@@ -110,6 +111,7 @@ def _space(x, y, rng):
     im = _mix((8,6,22), (22,10,44), y) + np.clip(_waves(x, y, rng, 1.2), 0, 1)[...,None]*np.array([95,40,130])
     return _over(im, (255,255,255), _dots(x, y, rng.uniform(0, 1, (22,2)), rng.uniform(0.007, 0.016, 22), 0.012))
 
+# %% ../nbs/10_scenes.ipynb #17befa66
 def _table(x, y, rng):
     h = rng.uniform(0.45, 0.65)
     im = _horizon(x, y, rng, ((238,228,208), (226,212,192)), ((176,118,66), (142,92,50)), h)
@@ -126,6 +128,7 @@ def _road(x, y, rng):
     line = (np.abs(y - h - 0.26) < 0.02) & ((x*4 + rng.uniform(0, 1))%1 < 0.55)
     return _over(im, (245,222,120), line)
 
+# %% ../nbs/10_scenes.ipynb #bb51613a
 PLACES = {'on grass': _land(((120,190,250), (205,230,255)), ((120,192,82), (62,134,52)), 6, 7),
     'on the beach': _land(((90,190,240), (165,228,246)), ((242,222,165), (222,194,125))),
     'in the snow': _land(((165,190,218), (212,224,236)), ((252,252,255), (222,230,242))),
