@@ -46,14 +46,14 @@ def arg(names, help, default=None, **kw):
 MODEL_ARGS = (arg('--model', 'hub id or folder of a Stable Diffusion 1.x or 2.x pipeline; without it, the embedded model'),
               arg('--device', 'cpu or cuda; without it, the best there is'))
 
-# %% ../nbs/17_cli.ipynb #10de1dff
+# %% ../nbs/17_cli.ipynb #0a5dfa51
 def nulltext_invert(argv=None):
     "Invert a picture: find the noise and the null embeddings from which guided sampling draws it again."
     return run_command(_invert, _parser('nulltext_invert', nulltext_invert.__doc__,
         arg('image', 'picture file'), arg('prompt', 'what is in the picture; name everything that you want to edit'),
         arg('-o --out', 'file to write the inversion to', default='inversion.safetensors'),
         arg('--T', 'DDIM steps', type=int, default=50), arg('--w', 'guidance scale of the edits to come', type=float, default=7.5),
-        arg('--solver', 'how the null embeddings are fitted', choices=['google','paper'], default='google'),
+        arg('--solver', 'how the null embeddings are fitted', choices=['paper','google'], default='paper'),
         arg('--size', 'width and height in pixels; without it, what the model was trained on', type=int, nargs=2, metavar=('W','H')),
         arg('--fit', 'for pictures of another shape: cut the longer side, or add bars', choices=['crop','pad'], default='crop'),
         arg('--quiet', 'no progress bar', action='store_true', default=False), *MODEL_ARGS), argv)
@@ -65,7 +65,7 @@ def _invert(a):
     inv = invert(load_pipe(a.model, a.device), image, a.prompt, a.T, a.w, a.solver, a.size, a.fit, not a.quiet)
     print(f'{inv.save(out)}: {inv}')
 
-# %% ../nbs/17_cli.ipynb #2f03ff2b
+# %% ../nbs/17_cli.ipynb #7ed51e4e
 def nulltext_edit(argv=None):
     "Edit an inverted picture by changing its prompt."
     return run_command(_edit, _parser('nulltext_edit', nulltext_edit.__doc__,
@@ -76,7 +76,7 @@ def nulltext_edit(argv=None):
         arg('--tau-self', 'share of steps in which the layout is held', type=float, default=0.4),
         arg('--weight', 'make a word of the prompt stronger or weaker; may be repeated', nargs=2, action='append', metavar=('WORD','FACTOR'), default=[]),
         arg('--blend', 'change only where this word is; or where a word of the old prompt and one of the new are', nargs='+', metavar='WORD'),
-        arg('--threshold', 'of --blend: higher is tighter', type=float, default=0.3),
+        arg('--threshold', 'of --blend: higher is tighter', type=float, default=0.4),
         arg('--mask', 'picture that is white where the edit may go'),
         arg('--quiet', 'no progress bar', action='store_true', default=False), *MODEL_ARGS), argv)
 
@@ -100,14 +100,14 @@ def check_image_name(path):
     check(path.suffix.lower() in FORMATS, f'{path} does not end like a picture: use one of {", ".join(FORMATS)}')
     return path
 
-# %% ../nbs/17_cli.ipynb #32b8c1bd
+# %% ../nbs/17_cli.ipynb #9a8a0bdc
 DEMO_EDITS = (  # title, words changed, knobs
     ('another object', ('cat', 'dog'), dict(blend=('cat','dog'))),
     ('another object', ('balloon', 'umbrella'), dict(blend=('balloon','umbrella'))),
-    ('another colour', ('red', 'blue'), dict(blend=('balloon','balloon'))),
-    ('another background', ('on grass', 'in the snow'), dict(kind='refine', tau_cross=0.6)),
-    ('a word up', None, dict(weights={'red': 3}, blend=('balloon','balloon'))),
-    ('a word down', None, dict(weights={'red': -1}, blend=('balloon','balloon'))))
+    ('another colour', ('red', 'blue'), dict(blend='balloon', tau_self=0.8, threshold=0.5)),
+    ('another background', ('on grass', 'on the beach'), dict(tau_cross=0.9, tau_self=0.8)),
+    ('a word up', None, dict(weights={'red': 3}, blend='balloon', tau_self=0.8)),
+    ('a word down', None, dict(weights={'red': -1}, blend='balloon', tau_self=0.8)))
 
 def nulltext_demo(argv=None):
     "Invert a bundled picture, edit it six times, and write strip.png and report.json."

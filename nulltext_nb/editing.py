@@ -48,13 +48,13 @@ def scheduler_settings(pipe)->dict:
     c = pipe.scheduler.config
     return {k:c[k] for k in ('num_train_timesteps', 'beta_start', 'beta_end', 'beta_schedule', 'prediction_type', 'steps_offset', 'set_alpha_to_one')}
 
-# %% ../nbs/08_edit.ipynb #cc407e44
+# %% ../nbs/08_edit.ipynb #656b9c16
 def invert(pipe, # From `load_pipe`
            image, # PIL image or path; cropped to the model's size unless `size` says otherwise
            prompt:str, # What is in the picture: name everything that you want to edit
            T:int=50, # DDIM steps
            w:float=7.5, # Guidance scale of the edits to come
-           solver='google', # 'google' or 'paper', or a `Preset`
+           solver='paper', # 'paper' or 'google', or a `Preset`
            size=None, # Side, or (width, height), in pixels; default: what the model was trained on
            fit:str='crop', # 'crop' or 'pad', for pictures of another shape
            progress:bool=True # Show a progress bar?
@@ -72,7 +72,7 @@ def invert(pipe, # From `load_pipe`
         found = fit_nulls(pipe, pivots, cond, embed(pipe, ''), w, solver, cb=tick)
     return Inversion(found.path.cpu(), found.phis.cpu(), prompt, float(w), fingerprint(pipe), scheduler_settings(pipe))
 
-# %% ../nbs/08_edit.ipynb #d903c1a8
+# %% ../nbs/08_edit.ipynb #e6dd2360
 def edit(pipe, # From `load_pipe`; the model that made the inversion
          inv:Inversion, # From `invert` or `Inversion.load`
          prompt, # Target prompt, or a list of them
@@ -82,7 +82,7 @@ def edit(pipe, # From `load_pipe`; the model that made the inversion
          weights:dict=None, # From word of the target to factor, for example {'red': 2}
          blend=None, # Change only where this word is, or this pair (source word, target word)
          mask=None, # Or where this picture or array is white
-         threshold:float=0.3, # Of `blend`: higher is tighter
+         threshold:float=0.4, # Of `blend`: higher is tighter
          progress:bool=True, # Show a progress bar?
          T:int=None, w:float=None, size=None # Only to make sure: refused unless they are the inversion's
     ): # A PIL image, or a list of them

@@ -75,7 +75,7 @@ def fit_null(pipe, # From `load_pipe`
         if done: break
     return phi.detach(), losses
 
-# %% ../nbs/04_nulltext.ipynb #6070ddd0
+# %% ../nbs/04_nulltext.ipynb #e7447400
 @dataclass
 class NullFit:
     "What `fit_nulls` found: embeddings, the guided path, and the losses of every step."
@@ -88,7 +88,7 @@ def fit_nulls(pipe, # From `load_pipe`
               cond:torch.Tensor, # Prompt embeddings, (b,n,d)
               phi:torch.Tensor, # Where to start: embed(pipe, ''), (1,n,d)
               w:float=7.5, # Guidance scale
-              preset='google', # A name in `PRESETS`, or a `Preset`
+              preset='paper', # A name in `PRESETS`, or a `Preset`
               cb=None # Called as cb(i, losses) after every step
     )->NullFit:
     "Null-text optimisation: one null embedding per step, so that guided sampling follows the pivots (null-text paper, alg. 1)."

@@ -60,10 +60,10 @@ def word_weights(tok, # The pipeline's tokenizer
     for word,x in (weights or {}).items(): out[find_words(tok, prompt, word)] = float(x)
     return out
 
-# %% ../nbs/07_prompt2prompt.ipynb #9e494dad
+# %% ../nbs/07_prompt2prompt.ipynb #88876fbd
 def blend_mask(m:torch.Tensor, # Maps of words, (b,h,w), at their layers' size
                hw:tuple, # Height and width of the latent
-               threshold:float=0.3 # Share of each map's maximum
+               threshold:float=0.4 # Share of each map's maximum
     )->torch.Tensor: # (b,h,w) at the latent's size, bool
     "Where the maps are high, widened by one position."
     m = F.interpolate(F.max_pool2d(m[:,None], 3, 1, 1), hw, mode='bilinear')[:,0]
@@ -100,11 +100,11 @@ def blend_tokens(tok, # The pipeline's tokenizer
     check(any(blend), 'blend is a pair of empty words: name at least one')
     return tuple(find_words(tok, p, w) if w else [] for p,w in zip((source, target), blend))
 
-# %% ../nbs/07_prompt2prompt.ipynb #e3af1b13
+# %% ../nbs/07_prompt2prompt.ipynb #1ee3da39
 class PromptToPrompt(Control):
     "Moves attention maps from the source (row 0) to `m` edits (rows 1 to m)."
     def __init__(self, tok, source, targets, T, hw, kind='replace', tau_cross=0.8, tau_self=0.4, weights=None, blend=None, mask=None,
-                 threshold=0.3, self_limit=0.5):
+                 threshold=0.4, self_limit=0.5):
         for name,tau in (('tau_cross', tau_cross), ('tau_self', tau_self)): check(0<=tau<=1, f'{name} is {tau}: it is a share of the steps, 0 to 1')
         check(0<threshold<=1, f'threshold is {threshold}: it is a share of the largest value, above 0 and up to 1')
         self.m, self.i, self.calls, self.hw, self.threshold, self.limit = len(targets), 0, 0, hw, threshold, self_limit
@@ -114,7 +114,7 @@ class PromptToPrompt(Control):
         self.weights = torch.stack([word_weights(tok, t, x) for t,x in zip(targets, _each(weights, self.m, 'weights'))])
         self.mask = None if mask is None else user_mask(mask, hw)
         self.blend, self.sums = blend and [blend_tokens(tok, source, t, x) for t,x in zip(targets, _each(blend, self.m, 'blend'))], {}
-    def wants(self, layer, hw): return layer.cross or (self.i<self.until_self and hw <= self.hw[0]*self.hw[1]*self.limit**2)
+    def wants(self, layer, hw): return layer.cross or (self.i<self.until_self and hw <= max(256, self.hw[0]*self.hw[1]*self.limit**2))
     def __call__(self, maps, layer):
         src, edits, rest = maps[:1], maps[1:1+self.m], maps[1+self.m:]
         if not layer.cross: return torch.cat([src, src.expand_as(edits), rest])

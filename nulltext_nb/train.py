@@ -10,8 +10,8 @@ __all__ = ['SIDE', 'FACTOR', 'TOKENS', 'scene_set', 'glyph_set', 'Autocast', 'EM
            'train_unet', 'assemble', 'Jitter', 'judge_loss', 'judge_labels', 'train_judge', 'ship', 'train_part',
            'main']
 
-# %% ../nbs/11_train.ipynb #08730a30
-import argparse, copy, json, math, shutil, time
+# %% ../nbs/11_train.ipynb #bbaacf5d
+import argparse, copy, json, math, re, shutil, time
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -466,7 +466,7 @@ def train_judge(scenes, pixels, minutes, path=None, device=None, lr=2e-3, bs=64)
     "Train the judge on drawn scenes."
     return fit(mk_learner(mk_judge(), [pixels, judge_labels(scenes)], judge_loss, minutes, lr, bs, path, [Jitter()], device, hold=0.3))
 
-# %% ../nbs/11_train.ipynb #96a4dd77
+# %% ../nbs/11_train.ipynb #0e1fc898
 def ship(out:Path, # Folder with `pipe/` and `judge.safetensors`
          data:Path=DATA # The package's data folder
     ):
@@ -475,6 +475,8 @@ def ship(out:Path, # Folder with `pipe/` and `judge.safetensors`
     pipe.unet.half()
     pipe.save_pretrained(data/'model')
     for f in ('vocab.json', 'merges.txt'): shutil.copy(out/'tokenizer'/f, data/'model'/'tokenizer')   # for transformers 4
+    for f in (data/'model').rglob('*.json'):   # where the model lay while it was trained is nobody's business
+        f.write_text(re.sub(r'\s*"_name_or_path": ".*",', '', f.read_text()))
     shutil.copy(out/'judge.safetensors', data)
     for part in ('vae', 'unet', 'judge'): shutil.copy(out/f'{part}_state.csv', data/f'train_{part}.csv')
     return sum(f.stat().st_size for f in data.rglob('*.safetensors'))/1e6
