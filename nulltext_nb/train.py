@@ -90,10 +90,10 @@ def glyph_set(n:int, # How many pictures
     jobs = [(seed*1000 + i, min(4000, n - 4000*i), size, path, per_artist) for i in range(math.ceil(n/4000))]
     with ProcessPoolExecutor(workers) as ex: return torch.from_numpy(np.concatenate(list(ex.map(_draw_glyphs, *zip(*jobs)))))
 
-# %% ../nbs/11_train.ipynb #f17ab8f0
+# %% ../nbs/11_train.ipynb #08881907
 class Autocast(Callback):
     "Run the model in bfloat16 where that is safe; losses stay in fp32."
-    order = -5
+    order = 10   # after the callbacks that may end the training: what is entered must be left
     def before_batch(self):
         self.ctx = torch.autocast(self.xb[0].device.type, torch.bfloat16); self.ctx.__enter__()
     def after_pred(self):
