@@ -6,7 +6,8 @@ _home = {name:mod for mod,names in {
     'pipeline': ('load_pipe', 'encode', 'decode', 'embed', 'count_units', 'fingerprint'),
     'inversion': ('ddim_invert', 'sample'),
     'nulltext': ('fit_nulls', 'Preset', 'PRESETS'),
-    'editing': ('invert', 'edit', 'Inversion')}.items() for name in names}
+    'editing': ('invert', 'edit', 'Inversion'),
+    'scenes': ('describe',)}.items() for name in names}
 __all__ = list(_home)
 
 def __getattr__(name):

@@ -4,15 +4,15 @@
 
 # %% auto #0
 __all__ = ['MODEL_ARGS', 'FORMATS', 'DEMO_EDITS', 'run_command', 'arg', 'nulltext_invert', 'nulltext_edit', 'check_image_name',
-           'nulltext_demo', 'show_strip', 'nulltext_bench']
+           'nulltext_demo', 'nulltext_bench']
 
-# %% ../nbs/17_cli.ipynb #c5daa3b7
+# %% ../nbs/17_cli.ipynb #eb908b5f
 import argparse, json, os, platform, sys, time, warnings
 from pathlib import Path
 
-from .core import check, load_image, psnr, show_images
+from .core import check, load_image, psnr, save_images
 
-# %% ../nbs/17_cli.ipynb #43f8a236
+# %% ../nbs/17_cli.ipynb #84774643
 def run_command(work, # Called with the parsed arguments
                 parser:argparse.ArgumentParser,
                 argv=None # Default: the shell's
@@ -24,12 +24,12 @@ def run_command(work, # Called with the parsed arguments
         warnings.simplefilter('ignore'); warnings.filterwarnings('always', category=UserWarning, module='nulltext_nb')
         warnings.showwarning = note
         try: work(args); return 0
-        except (ValueError, OSError, ArithmeticError, MemoryError, _CudaMemory()) as e: message = ' '.join(str(e).split()) or type(e).__name__
+        except (ValueError, OSError, ArithmeticError, MemoryError, _cuda_memory()) as e: message = ' '.join(str(e).split()) or type(e).__name__
         except KeyboardInterrupt: message = 'stopped'
     print(f'{parser.prog}: {message}', file=sys.stderr)
     return 1
 
-def _CudaMemory():
+def _cuda_memory():
     "The error of a full GPU, if torch is loaded."
     return sys.modules['torch'].OutOfMemoryError if 'torch' in sys.modules else MemoryError
 
@@ -65,7 +65,7 @@ def _invert(a):
     inv = invert(load_pipe(a.model, a.device), image, a.prompt, a.T, a.w, a.solver, a.size, a.fit, not a.quiet)
     print(f'{inv.save(out)}: {inv}')
 
-# %% ../nbs/17_cli.ipynb #7ed51e4e
+# %% ../nbs/17_cli.ipynb #c696f87c
 def nulltext_edit(argv=None):
     "Edit an inverted picture by changing its prompt."
     return run_command(_edit, _parser('nulltext_edit', nulltext_edit.__doc__,
@@ -78,6 +78,8 @@ def nulltext_edit(argv=None):
         arg('--blend', 'change only where this word is; or where a word of the old prompt and one of the new are', nargs='+', metavar='WORD'),
         arg('--threshold', 'of --blend: higher is tighter', type=float, default=0.4),
         arg('--mask', 'picture that is white where the edit may go'),
+        arg('--T', 'to make sure: refused unless the inversion has as many steps', type=int), arg('--w', 'likewise, its guidance scale', type=float),
+        arg('--size', 'likewise, its width and height in pixels', type=int, nargs=2, metavar=('W','H')),
         arg('--quiet', 'no progress bar', action='store_true', default=False), *MODEL_ARGS), argv)
 
 def _factor(word, x):
@@ -90,7 +92,7 @@ def _edit(a):
     out, inv = check_image_name(check_writable(a.out)), Inversion.load(a.inversion)
     weights = dict(_factor(*p) for p in a.weight)
     image = edit(load_pipe(a.model, a.device), inv, a.prompt, a.kind, a.tau_cross, a.tau_self, weights, a.blend[0] if a.blend and len(a.blend)==1 else a.blend and tuple(a.blend),
-                 a.mask and load_image(a.mask, background='black'), a.threshold, not a.quiet)
+                 a.mask and load_image(a.mask, background='black'), a.threshold, not a.quiet, a.T, a.w, a.size)
     image.save(out); print(out)
 
 FORMATS = ('.png', '.jpg', '.jpeg', '.webp', '.bmp', '.tif', '.tiff')
@@ -100,7 +102,7 @@ def check_image_name(path):
     check(path.suffix.lower() in FORMATS, f'{path} does not end like a picture: use one of {", ".join(FORMATS)}')
     return path
 
-# %% ../nbs/17_cli.ipynb #9a8a0bdc
+# %% ../nbs/17_cli.ipynb #24a1f9ee
 DEMO_EDITS = (  # title, words changed, knobs
     ('another object', ('cat', 'dog'), dict(blend=('cat','dog'))),
     ('another object', ('balloon', 'umbrella'), dict(blend=('balloon','umbrella'))),
@@ -113,9 +115,10 @@ def nulltext_demo(argv=None):
     "Invert a bundled picture, edit it six times, and write strip.png and report.json."
     return run_command(_demo, _parser('nulltext_demo', nulltext_demo.__doc__, arg('--out', 'folder to write to', default='out/demo'),
         arg('--T', 'DDIM steps', type=int, default=50), arg('--w', 'guidance scale', type=float, default=7.5),
+        arg('--w-edit', 'guidance scale of the edits; without it, 3 for the embedded model, else as --w', type=float),
         arg('--quiet', 'no progress bar', action='store_true', default=False), *MODEL_ARGS), argv)
 
-# %% ../nbs/17_cli.ipynb #7f625483
+# %% ../nbs/17_cli.ipynb #de1e86a9
 def _demo(a):
     import torch
     from nulltext_nb.editing import check_writable, edit, invert
@@ -132,21 +135,23 @@ def _demo(a):
         plain = {name: decode(pipe, sample(pipe, z_T, cond, embed(pipe, ''), a.T, w)[-1])[0] for name,w in (('psnr_ddim_w1', 1.), ('psnr_ddim_cfg', a.w))}
         recon = dict(psnr_vae=decode(pipe, z0)[0], **plain, psnr_nulltext=decode(pipe, inv.path[-1])[0])
         psnrs = {k: psnr(image, im) for k,im in recon.items()}
+        w_edit = a.w_edit or (a.w if a.model else 3.)
+        inv = inv if w_edit==a.w else invert(pipe, image, prompt, a.T, w_edit, progress=not a.quiet)
         pictures, edits = [], []
         for n,(title,words,knobs) in enumerate(DEMO_EDITS):
             target = EXAMPLE.swap(*words).caption if words else prompt
             pictures.append(edit(pipe, inv, target, progress=not a.quiet, **knobs))
             edits.append(_edit_report(title, words, target, knobs, image, pictures[-1], things, EXAMPLE, out/f'edit{n+1}.png'))
     titles = ['source', *[f'{t}\n{psnrs[k]:.1f} dB' for k,t in zip(psnrs, ('VAE ceiling', 'DDIM, w = 1', f'DDIM, w = {a.w:g}', f'null-text, w = {a.w:g}'))],
-              *[e['change'] for e in edits]]
-    show_strip([image, *recon.values(), *pictures], titles, out/'strip.png')
-    report = dict(prompt=prompt, T=a.T, w=a.w, **psnrs, unet_forwards=units.forwards, unet_backwards=units.backwards,
+              *[f"{e['change']}\nw = {w_edit:g}" for e in edits]]
+    save_images([image, *recon.values(), *pictures], titles, out/'strip.png')
+    report = dict(prompt=prompt, T=a.T, w=a.w, w_edit=w_edit, **psnrs, unet_forwards=units.forwards, unet_backwards=units.backwards,
         unet_forwards_all=every.forwards, seconds=round(time.time()-start, 1), edits=edits,
         machine=f'{platform.machine()}, {os.cpu_count()} cores, {pipe.device.type}, torch {torch.__version__}')
     (out/'report.json').write_text(json.dumps(report, indent=1) + '\n')
     print(_demo_text(report, out))
 
-# %% ../nbs/17_cli.ipynb #51b41dc8
+# %% ../nbs/17_cli.ipynb #572ccdd7
 def _edit_report(title, words, target, knobs, image, edited, things, scene, file):
     "One edit for the report. The background is what lies outside every thing; `kept_psnr` looks at all that should stay."
     edited.save(file)
@@ -157,30 +162,24 @@ def _edit_report(title, words, target, knobs, image, edited, things, scene, file
     return dict(kind=title, change=change, prompt=target, file=file.name, background_psnr=psnr(image, edited, background),
                 kept_psnr=psnr(image, edited, kept), knobs=knobs)
 
-def show_strip(images, titles, file):
-    "Write the strip without opening a window."
-    import matplotlib
-    before = matplotlib.get_backend(); matplotlib.use('agg')
-    try: show_images(images, titles, ncols=6, size=1.7, save=file)
-    finally: matplotlib.use(before)
-
 def _demo_text(r, out):
     rows = [('VAE ceiling', r['psnr_vae']), ('DDIM, w = 1', r['psnr_ddim_w1']), (f"DDIM, w = {r['w']:g}", r['psnr_ddim_cfg']), (f"null-text, w = {r['w']:g}", r['psnr_nulltext'])]
     lines = [f'{name:18s} {v:5.1f} dB' for name,v in rows] + [f"{e['change']:18s} {e['kept_psnr']:5.1f} dB in what should stay" for e in r['edits']]
     return '\n'.join([*lines, f"{r['unet_forwards']} forwards and {r['unet_backwards']} backwards for the inversion, {r['seconds']:.0f} s in all",
                       f"look at {out/'strip.png'}"])
 
-# %% ../nbs/17_cli.ipynb #4747c97d
+# %% ../nbs/17_cli.ipynb #c41f7a22
 def nulltext_bench(argv=None):
-    "Measure: prints a table and writes the figures as flat JSON. `model`: the embedded model itself."
-    return run_command(_bench, _parser('nulltext_bench', nulltext_bench.__doc__, arg('name', 'what to measure', choices=['model']),
+    "Measure: prints a table and writes the figures as flat JSON. `model`: the embedded model itself; `ablation`: the method, one part changed at a time."
+    return run_command(_bench, _parser('nulltext_bench', nulltext_bench.__doc__, arg('name', 'what to measure', choices=['model', 'ablation']),
         arg('--json', 'file to write the figures to'), arg('--quick', 'a small version, under a minute', action='store_true', default=False), *MODEL_ARGS), argv)
 
 def _bench(a):
+    from nulltext_nb.ablation import bench_ablation
     from nulltext_nb.benchmark import bench_model, table
     from nulltext_nb.editing import check_writable
     from nulltext_nb.pipeline import load_pipe
     file = a.json and check_writable(a.json)
-    figures = dict(model=bench_model)[a.name](load_pipe(a.model, a.device), quick=a.quick)
+    figures = dict(model=bench_model, ablation=bench_ablation)[a.name](load_pipe(a.model, a.device), quick=a.quick)
     print(table(figures))
     if file: file.write_text(json.dumps(figures, indent=1) + '\n')

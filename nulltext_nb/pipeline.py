@@ -28,7 +28,7 @@ def _load_help(source, e):
     return (f'cannot load {source}: {first} '
             '-- check the name and the network, or give the folder of a downloaded pipeline; load_pipe() needs no download')
 
-# %% ../nbs/01_pipeline.ipynb #8cf90a8c
+# %% ../nbs/01_pipeline.ipynb #7bd30109
 @contextmanager
 def _quiet():
     "Loading without diffusers' and transformers' messages and bars."
@@ -36,7 +36,8 @@ def _quiet():
     from transformers.utils import logging as t
     before = [(l, l.get_verbosity(), l.is_progress_bar_enabled()) for l in (d, t)]
     for l in (d, t): l.set_verbosity_error(); l.disable_progress_bar()
-    try: yield
+    try:
+        with warnings.catch_warnings(): warnings.simplefilter('ignore', FutureWarning); yield
     finally:
         for l,level,bar in before:
             l.set_verbosity(level)

@@ -141,7 +141,7 @@ def blend_back(self:PromptToPrompt, z, z_src):
     self.last_mask = self.local_mask().to(z)
     return z_src + self.last_mask[:,None]*(z - z_src)
 
-# %% ../nbs/07_prompt2prompt.ipynb #c6e4b28c
+# %% ../nbs/07_prompt2prompt.ipynb #ade02b01
 @torch.no_grad()
 def prompt_to_prompt(pipe, # From `load_pipe`
                      path:torch.Tensor, # Guided path of the source, (T+1,1,c,h,w)
@@ -150,13 +150,14 @@ def prompt_to_prompt(pipe, # From `load_pipe`
                      targets:list, # `m` target prompts
                      w:float=7.5, # Guidance scale of the path
                      cb=None, # Called as cb(i, z) after every step
+                     cond:torch.Tensor=None, # Embeddings of source and targets, (1+m,n,d); default: those of the prompts
                      **control # Arguments of `PromptToPrompt`
     )->tuple: # Edited latents (m,c,h,w), and the control, which keeps the last mask
     "Edit an inverted picture by changing its prompt (Prompt-to-Prompt, alg. 1)."
     T, m = len(path)-1, len(targets)
     check(m>0, 'give at least one target prompt')
     ctl = PromptToPrompt(pipe.tokenizer, prompt, targets, T, tuple(path.shape[-2:]), **control)
-    cond, z = embed(pipe, [prompt, *targets]), path[0].expand(m, -1, -1, -1)
+    cond, z = embed(pipe, [prompt, *targets]) if cond is None else cond, path[0].expand(m, -1, -1, -1)
     with controlled(pipe, ctl):
         for i,(t,s) in enumerate(ddim_pairs(pipe.scheduler, T)):
             emb = torch.cat([cond, phi_at(phis, i).expand(m, -1, -1)])

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['NOUNS', 'COLOURS', 'COLOURABLE', 'BACKGROUNDS', 'ARTISTS', 'HELD_OUT', 'DATA', 'CELL', 'PLACES', 'EXAMPLE',
-           'EXAMPLE_FILE', 'ART', 'atlas', 'sprite', 'tint', 'draw_background', 'Thing', 'a_', 'Scene', 'draw', 'swap',
-           'random_scene', 'mk_judge', 'labels', 'load_judge', 'read_scene', 'fetch_art', 'glyphs', 'rasterise',
-           'mk_atlas']
+           'EXAMPLE_FILE', 'CLEARLY', 'ART', 'atlas', 'sprite', 'tint', 'draw_background', 'Thing', 'a_', 'Scene',
+           'draw', 'swap', 'random_scene', 'mk_judge', 'labels', 'load_judge', 'read_scene', 'load_captioner',
+           'describe', 'fetch_art', 'glyphs', 'rasterise', 'mk_atlas']
 
 # %% ../nbs/10_scenes.ipynb #d781e228
 import json, math, subprocess
@@ -272,6 +272,64 @@ def read_scene(images, # PIL images of one size
     best = lambda s, words, k: {list(words)[i] for i in s.topk(k).indices} if k else set()
     return [dict(nouns=best(n[i], NOUNS, nouns), colours=best(c[i], COLOURS, colours), background=BACKGROUNDS[b[i].argmax()])
             for i in range(len(x))]
+
+# %% ../nbs/10_scenes.ipynb #0e562f19
+from .core import load_image
+
+# %% ../nbs/10_scenes.ipynb #db1a311f
+CLEARLY = 4.  # log-odds from which on a noun counts as seen
+
+@torch.no_grad()
+def _scores(im):
+    "The judge's scores of `im`, its left and its right half: (3,nouns), (3,colours), (3,backgrounds)."
+    a = np.asarray(im, np.float32)/127.5 - 1
+    l, r = np.split(a, [a.shape[1]//2], 1)
+    x = np.stack([a, np.concatenate([l, l[:,::-1]], 1), np.concatenate([r[:,::-1], r], 1)])
+    return load_judge()(torch.from_numpy(x).permute(0,3,1,2)).split([len(NOUNS), len(COLOURS), len(BACKGROUNDS)], 1)
+
+def _caption(im):
+    "What the judge sees in `im`, 64 pixels wide and high, as a caption."
+    n, c, b = _scores(im)
+    best, order = n.amax(0).topk(2)
+    check(best[0]>CLEARLY, "no thing of the scenes is clearly seen in the picture: write its caption yourself, or name a captioning "
+        "model, for example describe(image, 'Salesforce/blip-image-captioning-large')")
+    seen = sorted(order[:1 + int(best[1]>CLEARLY)].tolist(), key=lambda i: float(n[2,i] - n[1,i]))   # from left to right
+    def thing(i, view):
+        noun, k = list(NOUNS)[i], int(c[view].argmax())
+        return Thing(noun, list(COLOURS)[k] if noun in COLOURABLE and c[view,k]>0 else '')
+    things = tuple(thing(i, view) for i,view in zip(seen, (1,2) if len(seen)==2 else (0,)))
+    return Scene(things, BACKGROUNDS[b[0].argmax()]).caption
+
+# %% ../nbs/10_scenes.ipynb #eaaaba0f
+@lru_cache(maxsize=1)
+def load_captioner(model:str # Hub id, or the folder of a downloaded model
+    )->tuple: # The model, its image processor and its tokenizer
+    "Load an image-to-text model with transformers."
+    import transformers as tf
+    from huggingface_hub import snapshot_download
+    auto = getattr(tf, 'AutoModelForImageTextToText', None) or tf.AutoModelForVision2Seq   # the new name, and that of transformers 4.44
+    files = ['*.json', '*.txt', '*.model', '*.safetensors']
+    try:
+        folder = model if Path(model).is_dir() else snapshot_download(model, allow_patterns=files)
+        net = auto.from_pretrained(folder, use_safetensors=True)
+        prepare, tok = [o.from_pretrained(folder) for o in (tf.AutoImageProcessor, tf.AutoTokenizer)]
+    except Exception as e:   # of whatever kind a foreign model's loading raises
+        why = (str(e).strip() or type(e).__name__).splitlines()[0][:160]
+        raise OSError(f'cannot load the captioning model {model}: {why} -- check the name and the network, or give the folder of a '
+                      'downloaded model with safetensors weights; describe(image) needs no download') from None
+    return net.eval().requires_grad_(False), prepare, tok
+
+# %% ../nbs/10_scenes.ipynb #1178d6c3
+def describe(image, # PIL image, or the path of a picture
+             model:str=None # Hub id or folder of an image-to-text model; None asks the judge, who knows scenes
+    )->str: # A caption to check by eye before it is used
+    "Propose a caption for `image`."
+    kind = type(image).__name__
+    check(isinstance(image, (str, Path, Image.Image)), f'cannot describe {kind}: give a PIL image or the path of a picture')
+    if model is None: return _caption(load_image(image, 64))
+    net, prepare, tok = load_captioner(str(model))
+    ids = net.generate(pixel_values=prepare(images=load_image(image), return_tensors='pt').pixel_values, max_new_tokens=30)
+    return tok.batch_decode(ids, skip_special_tokens=True)[0].strip()
 
 # %% ../nbs/10_scenes.ipynb #be2c3dde
 ART = {'noto':('@iconify-json/noto','1.2.9'), 'fluent':('@iconify-json/fluent-emoji','1.2.7'), 'flat':('@iconify-json/fluent-emoji-flat','1.2.6'),

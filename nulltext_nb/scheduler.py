@@ -35,7 +35,7 @@ def pred_z0(z_t:torch.Tensor, # Noisy latent, (b,c,h,w)
     "The clean latent, if `eps` is the noise in `z_t` (DDIM, eq. 12)."
     return (z_t - (1-abar_t)**0.5*eps)/abar_t**0.5
 
-# %% ../nbs/02_scheduler.ipynb #75d326ef
+# %% ../nbs/02_scheduler.ipynb #189f5e41
 def to_eps(out:torch.Tensor, # What the network predicts, (b,c,h,w)
            z_t:torch.Tensor, # What it saw, (b,c,h,w)
            abar_t, # Share of signal
@@ -51,7 +51,7 @@ def eps_theta(pipe, # From `load_pipe`
               cond:torch.Tensor # Embeddings, (b,n,d)
     )->torch.Tensor: # Noise, (b,c,h,w), fp32
     "The noise that the UNet sees in `z_t` under `cond`."
-    out = pipe.unet(z_t.to(pipe.unet.dtype), t, cond.to(pipe.unet.dtype)).sample.float()
+    out = pipe.unet(z_t.to(pipe.unet.dtype), t, cond.to(pipe.unet.dtype, copy=True)).sample.float()   # a copy: autocast would keep the cast of a leaf that changes
     return to_eps(out, z_t, abar_at(pipe.scheduler, t), pipe.scheduler.config.prediction_type)
 
 # %% ../nbs/02_scheduler.ipynb #959b5f20

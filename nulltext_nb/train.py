@@ -481,7 +481,7 @@ def ship(out:Path, # Folder with `pipe/` and `judge.safetensors`
     for part in ('vae', 'unet', 'judge'): shutil.copy(out/f'{part}_state.csv', data/f'train_{part}.csv')
     return sum(f.stat().st_size for f in data.rglob('*.safetensors'))/1e6
 
-# %% ../nbs/11_train.ipynb #da19aafb
+# %% ../nbs/11_train.ipynb #9635c320
 def train_part(part:str, # 'vae', 'unet', 'judge', or 'ship'
                minutes:float=30., # Time limit of this part, earlier runs included
                out:Path=Path('checkpoints'), # Folder for checkpoints and results
@@ -498,7 +498,7 @@ def train_part(part:str, # 'vae', 'unet', 'judge', or 'ship'
         train_vae(pictures, minutes, out/'vae_state.safetensors', device).save_pretrained(out/'vae')
     elif part=='unet':
         check((out/'vae').exists(), f'{out/"vae"} is missing: train the autoencoder first, with the part vae')
-        tok = mk_tokenizer(out/'tokenizer')
+        tok = CLIPTokenizer.from_pretrained(out/'tokenizer', model_max_length=TOKENS) if (out/'tokenizer').exists() else mk_tokenizer(out/'tokenizer')
         pipe = train_unet(AutoencoderKL.from_pretrained(out/'vae'), tok, *scene_set(n, seed+3), minutes, out/'unet_state.safetensors', device)
         pipe.save_pretrained(out/'pipe')
     else:

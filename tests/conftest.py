@@ -1,11 +1,21 @@
 "What the tests share: the settings, and a copy of the tree to change at will."
-import shutil
+import os, shutil, subprocess, sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 from nbdev.config import get_config
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+def python(*args, exe=sys.executable, **kw):
+    "Run Python; fail with what it said if it fails."
+    res = subprocess.run([exe, *args], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **kw)
+    if res.returncode: pytest.fail(f'{args}\n{res.stdout[-6000:]}', pytrace=False)
+    return res.stdout
 
 
 @pytest.fixture(scope='session')
@@ -18,3 +28,45 @@ def tree(tmp_path_factory):
     ignored = [o.strip().strip('/') for o in (ROOT/'.gitignore').read_text().splitlines()]
     dst = tmp_path_factory.mktemp('clone')/'tree'
     return shutil.copytree(ROOT, dst, symlinks=True, ignore=shutil.ignore_patterns('.git', *filter(None, ignored)))
+
+
+def closure(reqs):
+    "The installed distributions that `reqs` ask for, directly or not, by name."
+    found, todo = {}, [Requirement(r) for r in reqs]
+    seen = set()
+    while todo:
+        r = todo.pop()
+        if (key := (canonicalize_name(r.name), frozenset(r.extras))) in seen: continue
+        seen.add(key)
+        found[key[0]] = dist = metadata.distribution(r.name)
+        for q in map(Requirement, dist.requires or []):
+            if not q.marker or any(q.marker.evaluate({'extra': e}) for e in {'', *r.extras}): todo.append(q)
+    return found
+
+
+@pytest.fixture(scope='session')
+def alone(cfg, tree, tmp_path_factory):
+    """The Python of a second environment that holds the package and what it requires, and nothing for development.
+
+    Packages that the dev extra does not pin are linked, not installed again (PyTorch alone is several GB), and lie
+    outside the environment, where pip reads but never writes. pip resolves and installs the rest: the newest fastcore.
+    """
+    tmp = tmp_path_factory.mktemp('alone')
+    linked = tmp/'linked'
+    linked.mkdir()
+    pinned = {canonicalize_name(Requirement(r).name) for r in cfg.dev_requirements.split()}
+    for name, dist in closure(cfg.requirements.split()).items():
+        if name in pinned: continue
+        for top in {p.parts[0] for p in dist.files} - {'..', '__pycache__'}:
+            if not (linked/top).exists(): (linked/top).symlink_to(dist.locate_file(top))
+    python('-m', 'venv', tmp/'env')
+    exe = tmp/'env'/'bin'/'python'
+    purelib = python('-c', 'import sysconfig; print(sysconfig.get_path("purelib"))', exe=exe).strip()
+    (Path(purelib)/'linked.pth').write_text(f'{linked}\n')
+
+    pip = [exe, '-m', 'pip', '--disable-pip-version-check', 'install', '-q']
+    res = subprocess.run([*pip, '--no-deps', 'fastcore>=2'], text=True, capture_output=True)
+    if res.returncode and os.environ.get('CI') != 'true': pytest.skip(f'no package registry: {res.stderr.strip().splitlines()[-1]}')
+    python(*pip[1:], 'fastcore>=2', tree, exe=exe)
+    python('-m', 'pip', 'check', exe=exe)
+    return exe

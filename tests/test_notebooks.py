@@ -1,8 +1,8 @@
 "Every notebook is a test: it runs from top to bottom with nbdev's own runner, each in a fresh process."
-import subprocess, sys
+import os, subprocess, sys
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, python
 
 NOTEBOOKS = sorted((ROOT/'nbs').glob('[!_.]*.ipynb'))
 RUN = '''
@@ -21,3 +21,28 @@ def test_notebook(nb, cfg):
     res = subprocess.run([sys.executable, '-c', RUN, nb, ROOT, *cfg.tst_flags.split()], cwd=nb.parent, text=True,
                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     if res.returncode: pytest.fail(f'{nb.name}\n{res.stdout[-6000:]}', pytrace=False)
+
+
+# ---- The same pages where nbdev is not installed and everything else is the newest
+
+ALONE = '''
+import json, re, sys, warnings
+import matplotlib
+matplotlib.use('agg')
+from IPython.core.interactiveshell import InteractiveShell
+nb, *flags = sys.argv[1:]
+skip, shell = re.compile(r'^#\\|\\s*(eval:\\s*false|' + '|'.join(flags) + r')\\b', re.M), InteractiveShell.instance()
+sources = [''.join(c['source']) for c in json.load(open(nb, encoding='utf-8'))['cells'] if c['cell_type']=='code']
+for src in sources:
+    if not skip.search(src): shell.run_cell(src).raise_error()
+assert 'nbdev' not in sys.modules
+'''
+LESSONS = [nb for nb in NOTEBOOKS if nb.stem != '11_train']  # training needs fastai, which the dev extra pins
+
+
+@pytest.mark.network
+@pytest.mark.parametrize('nb', LESSONS, ids=lambda p: p.stem)
+def test_notebook_alone(nb, cfg, alone, tree):
+    "A reader's environment: the installed package and the newest releases of what it requires."
+    env = os.environ | {'PATH': f'{alone.parent}{os.pathsep}{os.environ["PATH"]}'}
+    python('-c', ALONE, nb, *cfg.tst_flags.split(), exe=alone, cwd=tree/'nbs', env=env)

@@ -39,10 +39,11 @@ def readme(cfg):
     "The index as Markdown, and its pictures by name."
     nb = nbformat.read(cfg.nbs_path/cfg.readme_nb, as_version=4)
     nb.cells = [c for c in map(shown, nb.cells) if c]
+    for c in nb.cells:  # GitHub shows no pictures that stand inside the page: the strip at the top is a file
+        if c.cell_type == 'code': c.outputs = [o for o in c.outputs if 'text/html' not in o.get('data', {})]
     nb.metadata.language_info = {'name': 'python'}  # for the code fences; nbdev cleans it away
     exporter = MarkdownExporter()
-    # GitHub shows no pictures inlined in HTML: prefer files
-    exporter.config.NbConvertBase.display_data_priority = ['text/markdown', 'image/png', 'image/jpeg', 'text/html', 'text/plain']
+    exporter.config.NbConvertBase.display_data_priority = ['text/markdown', 'image/png', 'image/jpeg', 'text/plain']
     md, res = exporter.from_notebook_node(nb, {'unique_key': 'index', 'output_files_dir': 'nbs/images'})
     md = absolute(md, cfg.doc_host + cfg.doc_baseurl)
     md = re.sub(r'[ \t]+$', '', md, flags=re.M)
