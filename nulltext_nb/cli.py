@@ -102,9 +102,9 @@ def check_image_name(path):
     check(path.suffix.lower() in FORMATS, f'{path} does not end like a picture: use one of {", ".join(FORMATS)}')
     return path
 
-# %% ../nbs/17_cli.ipynb #24a1f9ee
+# %% ../nbs/17_cli.ipynb #4ca71510
 DEMO_EDITS = (  # title, words changed, knobs
-    ('another object', ('cat', 'dog'), dict(blend=('cat','dog'))),
+    ('another object', ('cat', 'penguin'), dict(blend=('cat','penguin'))),
     ('another object', ('balloon', 'umbrella'), dict(blend=('balloon','umbrella'))),
     ('another colour', ('red', 'blue'), dict(blend='balloon', tau_self=0.8, threshold=0.5)),
     ('another background', ('on grass', 'on the beach'), dict(tau_cross=0.9, tau_self=0.8)),

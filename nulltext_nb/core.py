@@ -123,14 +123,14 @@ def fit_image(im:Image.Image, # RGB
     if fit=='crop': return ImageOps.fit(im, size, Image.Resampling.LANCZOS)
     return ImageOps.pad(im, size, Image.Resampling.LANCZOS, color=(127,127,127))
 
-# %% ../nbs/00_core.ipynb #42c759af
+# %% ../nbs/00_core.ipynb #071873ae
 def data_url(im # PIL image, or array (H,W) in 0..1 or (H,W,3) in 0..255
     )->str: # What an `img` takes as its address
     "A picture as text."
     a = np.asarray(im)
     a = (a.astype(np.float32)*255).clip(0, 255) if a.ndim==2 and a.dtype!=np.uint8 else a
     im, buf = Image.fromarray(a.astype(np.uint8)), io.BytesIO()
-    if a.ndim==3 and im.width<160: im = im.resize((3*im.width, 3*im.height), Image.Resampling.LANCZOS)   # pages show it enlarged: smoothly
+    if a.ndim==3 and im.width<80: im = im.resize((3*im.width, 3*im.height), Image.Resampling.LANCZOS)   # pages show it enlarged: smoothly
     im.save(buf, 'WEBP', quality=86, method=6)
     return 'data:image/webp;base64,' + b64encode(buf.getvalue()).decode()
 
