@@ -73,6 +73,19 @@ def test_no_machine_paths(nb):
     assert not found
 
 
+@each_notebook
+def test_figures_are_light_and_described(nb):
+    for src, outs in cells(nb):
+        for o in outs:
+            data = o.get('data', {})
+            if 'image/png' in data:
+                assert len(''.join(data['image/png']))*3/4 <= 200e3, f'a figure above 200 kB: {src[:80]}'
+                assert '#| fig-alt:' in src, f'a figure without alt text: {src[:80]}'
+            html = ''.join(data.get('text/html', ''))
+            assert len(html)*3/4 <= 200e3, f'pictures above 200 kB: {src[:80]}'
+            assert all('alt="' in img and 'alt=""' not in img for img in re.findall('<img[^>]*>', html)), src[:80]
+
+
 # ---- Files that follow from others
 
 def test_readme_is_the_index(cfg):
