@@ -1,5 +1,5 @@
 "What holds for the project as a whole: its files agree with each other, and the package stands alone."
-import ast, filecmp, importlib.util, json, re, sys, textwrap
+import ast, filecmp, importlib.util, json, os, re, sys, textwrap
 from pathlib import Path
 
 import pytest
