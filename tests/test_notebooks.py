@@ -42,7 +42,7 @@ LESSONS = [nb for nb in NOTEBOOKS if nb.stem != '11_train']  # training needs fa
 
 @pytest.mark.network
 @pytest.mark.parametrize('nb', LESSONS, ids=lambda p: p.stem)
-def test_notebook_alone(nb, cfg, alone, tmp_path):
+def test_notebook_alone(nb, cfg, alone, tree):
     "A reader's environment: the installed package and the newest releases of what it requires."
     env = os.environ | {'PATH': f'{alone.parent}{os.pathsep}{os.environ["PATH"]}'}
-    python('-c', ALONE, nb, *cfg.tst_flags.split(), exe=alone, cwd=tmp_path, env=env)
+    python('-c', ALONE, nb, *cfg.tst_flags.split(), exe=alone, cwd=tree/'nbs', env=env)
