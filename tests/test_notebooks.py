@@ -1,5 +1,5 @@
 "Every notebook is a test: it runs from top to bottom with nbdev's own runner, each in a fresh process."
-import os, subprocess, sys
+import os
 
 import pytest
 from conftest import ROOT, python
@@ -18,15 +18,13 @@ sys.exit(not test_nb(Path(nb), skip_flags=flags, basepath=root)[0])
 def test_notebook(nb, cfg):
     assert 'skip_exec' not in nb.read_text(encoding='utf-8'), 'skip_exec counts as a pass without running anything'
     # A process of its own: no notebook leans on what another one imported or switched
-    res = subprocess.run([sys.executable, '-c', RUN, nb, ROOT, *cfg.tst_flags.split()], cwd=nb.parent, text=True,
-                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    if res.returncode: pytest.fail(f'{nb.name}\n{res.stdout[-6000:]}', pytrace=False)
+    python('-c', RUN, nb, ROOT, *cfg.tst_flags.split(), cwd=nb.parent)
 
 
 # ---- The same pages where nbdev is not installed and everything else is the newest
 
 ALONE = '''
-import json, re, sys, warnings
+import json, re, sys
 import matplotlib
 matplotlib.use('agg')
 from IPython.core.interactiveshell import InteractiveShell
