@@ -7,7 +7,7 @@ __all__ = ['VARIANTS', 'at_pivots', 'at_random', 'random_pivots', 'fit_visits', 
            'edit_variant', 'edit_figures', 'variant_gain', 'decode_variant', 'mean_psnr', 'bench_variant',
            'bench_ablation']
 
-# %% ../nbs/13_ablation.ipynb #3543b986
+# %% ../nbs/13_ablation.ipynb #176f817d
 import os, platform, time
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from .attention import AttentionStore, controlled, find_words, map_gain, mean_maps, word_maps
-from .benchmark import scenes_of
+from .measure import machine, run_shared, scenes_of
 from .core import check, psnr
 from .inversion import ddim_invert, guide, sample
 from .nulltext import Preset, fit_nulls
