@@ -145,7 +145,7 @@ def unedited(a:torch.Tensor, # Source, (1,3,H,W)
     "Both pictures with the edited part made the same: black ('compat'), or the source ('corrected')."
     return (a*~mask, b*~mask) if mode=='compat' else (a, torch.where(mask, a, b))
 
-# %% ../nbs/17_pie.ipynb #04286076
+# %% ../nbs/17_pie.ipynb #a609970a
 def _values(a, b, mask, mode):
     "What PSNR and MSE compare: whole blackened pictures, or only the unedited pixels."
     return unedited(a, b, mask, mode) if mode=='compat' else (a[...,~mask], b[...,~mask])
@@ -164,7 +164,6 @@ def pie_ssim(a, b, mask, pair, mode):
     from torchmetrics.functional.image import structural_similarity_index_measure as ssim
     x, y = unedited(a, b, mask, mode)
     if mode=='compat': return ssim(y, x, data_range=1.).item()
-    x, y = x.double(), y.double()   # in single precision an equal, flat picture scores 0.9998
     return ssim(y, x, data_range=1., return_full_image=True)[1][...,~mask].mean().item()
 
 # %% ../nbs/17_pie.ipynb #c357122d
