@@ -101,7 +101,7 @@ def read_pie(folder, # With mapping_file.json and annotation_images/
     if n and n<len(items): items = [items[i*len(items)//n] for i in range(n)]
     return [_pair(k, item, Path(folder)/'annotation_images') for k,item in items]
 
-# %% ../nbs/17_pie.ipynb #932c5e48
+# %% ../nbs/17_pie.ipynb #6baf6d8d
 def _mark(caption, word): return re.sub(rf'\b{re.escape(word)}\b', f'[{word}]', caption, count=1)
 
 def _changed(scene, kind, rng):
@@ -115,7 +115,7 @@ def _changed(scene, kind, rng):
 
 def mk_pie_fixture(folder, # To be made
                    n:int=6, # Pairs
-                   seed:int=0
+                   seed:int=0 # Other scenes for other seeds
     )->Path: # The same
     "Write `n` pairs of our own scenes in PIE-Bench's layout."
     rng, items = np.random.default_rng(seed), {}
@@ -146,28 +146,31 @@ def unedited(a:torch.Tensor, # Source, (1,3,H,W)
     "Both pictures with the edited part made the same: black ('compat'), or the source ('corrected')."
     return (a*~mask, b*~mask) if mode=='compat' else (a, torch.where(mask, a, b))
 
-# %% ../nbs/17_pie.ipynb #eb861ff2
+# %% ../nbs/17_pie.ipynb #dd187fd9
 def _values(a, b, mask, mode):
     "What PSNR and MSE compare: whole blackened pictures, or only the unedited pixels."
     return unedited(a, b, mask, mode) if mode=='compat' else (a[...,~mask], b[...,~mask])
 
 def pie_mse(a, b, mask, pair, mode):
+    "Mean squared error of the unedited part."
     from torchmetrics.functional import mean_squared_error
     x, y = _values(a, b, mask, mode)
     return mean_squared_error(y.contiguous(), x.contiguous()).item()
 
 def pie_psnr(a, b, mask, pair, mode):
+    "Peak signal-to-noise ratio of the unedited part, dB; infinite for equal pictures."
     from torchmetrics.functional.image import peak_signal_noise_ratio
     x, y = _values(a, b, mask, mode)
     return peak_signal_noise_ratio(y, x, data_range=1.).item()
 
 def pie_ssim(a, b, mask, pair, mode):
+    "Structural similarity of the unedited part (Wang et al. 2004); nan if no window fits there."
     from torchmetrics.functional.image import structural_similarity_index_measure as ssim
     if mode=='compat': return ssim(b*~mask, a*~mask, data_range=1.).item()
     near = F.max_pool2d(mask[None,None].float(), WINDOW, 1, WINDOW//2)[0,0]>0   # windows that touch the edited part
     return ssim(b, a, data_range=1., return_full_image=True)[1][...,~near].mean().item()
 
-# %% ../nbs/17_pie.ipynb #c357122d
+# %% ../nbs/17_pie.ipynb #7a77e130
 def load_lpips(net:str, # 'squeeze' or 'alex'
                device='cpu'
     ): # Two pictures in -1..1 to a number
@@ -176,11 +179,12 @@ def load_lpips(net:str, # 'squeeze' or 'alex'
     return LearnedPerceptualImagePatchSimilarity(net_type=net).to(device).eval()
 
 def pie_lpips(a, b, mask, pair, mode, net):
+    "Perceptual distance of the unedited part (Zhang et al., CVPR 2018)."
     x, y = unedited(a, b, mask, mode)
     d = net(2*y-1, 2*x-1).item()
     return d if mode=='compat' else d/(~mask).float().mean().item()
 
-# %% ../nbs/17_pie.ipynb #972bda3d
+# %% ../nbs/17_pie.ipynb #d000d1a9
 DINO, CLIP = 'facebook/dino-vitb8', 'openai/clip-vit-large-patch14'   # what the reference uses
 
 def load_dino(name, device='cpu'):
@@ -200,13 +204,14 @@ def key_similarity(vit, # From `load_dino`
     return k@k.T
 
 def pie_structure(a, b, mask, pair, mode, net):
+    "Structure distance of the whole pictures (Tumanyan et al., CVPR 2022)."
     mean, std = [torch.tensor(v, device=a.device)[:,None,None] for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))]
     def look(x):
         x = F.interpolate(x*255 if mode=='compat' else x, (net.config.image_size,)*2, mode='bilinear', antialias=mode!='compat')
         return key_similarity(net, (x - mean)/std)
     return F.mse_loss(look(b), look(a)).item()
 
-# %% ../nbs/17_pie.ipynb #48f38cbd
+# %% ../nbs/17_pie.ipynb #7b8a08d7
 def load_clip(name, device='cpu'):
     "CLIP and its processor, from the hub or a folder."
     from transformers import AutoModel, AutoProcessor
@@ -224,7 +229,9 @@ def clip_similarity(net, # From `load_clip`
 
 def _picture(x): return Image.fromarray((x[0]*255).round().byte().permute(1,2,0).cpu().numpy())
 
-def pie_clip_whole(a, b, mask, pair, mode, net): return clip_similarity(net, _picture(b), pair.target)
+def pie_clip_whole(a, b, mask, pair, mode, net):
+    "How well the edit fits the target caption."
+    return clip_similarity(net, _picture(b), pair.target)
 
 def edited_part(b:torch.Tensor, # Edit, (1,3,H,W)
                 mask:torch.Tensor, # (H,W) bool, with the frame
@@ -238,6 +245,7 @@ def edited_part(b:torch.Tensor, # Edit, (1,3,H,W)
     return _picture(b[...,rows[0]:rows[-1]+1,cols[0]:cols[-1]+1]), ' '.join(pair.words) or pair.target
 
 def pie_clip_edited(a, b, mask, pair, mode, net):
+    "How well the edited part fits its caption; nan if there is none."
     part = edited_part(b, mask, pair, mode)
     return clip_similarity(net, *part) if part else math.nan
 
