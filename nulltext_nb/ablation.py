@@ -7,8 +7,8 @@ __all__ = ['VARIANTS', 'at_pivots', 'at_random', 'random_pivots', 'fit_visits', 
            'edit_variant', 'edit_figures', 'variant_gain', 'decode_variant', 'mean_psnr', 'bench_variant',
            'bench_ablation']
 
-# %% ../nbs/13_ablation.ipynb #176f817d
-import os, platform, time
+# %% ../nbs/13_ablation.ipynb #9ce8d080
+import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -161,7 +161,7 @@ def variant_gain(pipe, variant, scenes, w=7.5, T=20)->float:
     gain = lambda k,s: map_gain(word_maps(maps, find_words(pipe.tokenizer, s.caption, s.things[0].noun), hw)[k], s.masks(image_size(pipe))[0])
     return float(np.median([gain(k, s) for k,s in enumerate(scenes)]))
 
-# %% ../nbs/13_ablation.ipynb #f5cfc7a0
+# %% ../nbs/13_ablation.ipynb #3a5a67d7
 def decode_variant(pipe, variant, T, w):
     "The pictures that guided sampling draws with what `variant` found."
     return decode(pipe, sample(pipe, variant.z_T, variant.cond, variant.phis, T, w)[-1])
@@ -171,7 +171,7 @@ def mean_psnr(key, images, pictures):
     p = [psnr(a, b) for a,b in zip(images, pictures)]
     return {f'{key}_psnr': float(np.mean(p)), f'{key}_se': float(np.std(p, ddof=1)/len(p)**0.5)}
 
-def bench_variant(pipe, name, scenes, images, z0, cond, null, swaps, T, w, counts, edit_at, bar)->dict:
+def bench_variant(pipe, name, scenes, images, z0, cond, null, swaps, T, w, counts, edit_at)->dict:
     "The figures of one variant: PSNR for each of `counts`; edits, `map_gain` and cost."
     targets, captions = [t for _,t in swaps], [s.caption for s in (scenes if name!='random_caption' else [scenes[-1], *scenes[:-1]])]
     with count_units(pipe) as units: found = variants(pipe, z0, cond, null, name, T, w, counts)
@@ -180,10 +180,9 @@ def bench_variant(pipe, name, scenes, images, z0, cond, null, swaps, T, w, count
     edits, _ = edit_variant(pipe, found[edit_at], scenes, targets, w, T, captions)
     out |= {f'{name}_{k}': x for k,x in edit_figures(images, scenes, swaps, edits).items()}
     if name!='random_caption': out[f'{name}_map_gain'] = variant_gain(pipe, found[edit_at], scenes, w, T)
-    bar.update()
     return out
 
-# %% ../nbs/13_ablation.ipynb #e8768bde
+# %% ../nbs/13_ablation.ipynb #97f49f9b
 def bench_ablation(pipe, # From `load_pipe`
                    quick:bool=False, # Two scenes, ten steps, few updates?
                    n:int=16, # Scenes by the held-out artist
@@ -192,10 +191,9 @@ def bench_ablation(pipe, # From `load_pipe`
                    counts=(1,2,5,10,20), # Updates per step
                    edit_at:int=10, # The number of updates whose edits are judged
                    seed:int=105, # Of the scenes
-                   progress:bool=True # Show a progress bar?
+                   file=None, progress:bool=True # Where results are kept; show a progress bar?
     )->dict:
     "PSNR of every variant over the number of updates per step, and the edit it allows (null-text paper, fig. 4)."
-    from tqdm.auto import tqdm
     if quick: n, T, counts, edit_at = 2, 10, (1,3), 3
     start, scenes = time.time(), scenes_of(n, seed, (HELD_OUT,))
     images, swaps = [s.draw(image_size(pipe)) for s in scenes], first_swap(scenes)
@@ -206,6 +204,7 @@ def bench_ablation(pipe, # From `load_pipe`
     edits, _ = edit_variant(pipe, plain, scenes, [t for _,t in swaps], w, T)
     figures |= {f'ddim_{k}': v for k,v in edit_figures(images, scenes, swaps, edits).items()}
     figures |= {f'perfect_{k}': v for k,v in edit_figures(images, scenes, swaps, [t.draw(image_size(pipe)) for _,t in swaps]).items()}
-    with tqdm(total=len(VARIANTS), desc='variants', disable=not progress) as bar:
-        for name in VARIANTS: figures |= bench_variant(pipe, name, scenes, images, z0, cond, null, swaps, T, w, counts, edit_at, bar)
-    return figures | dict(seconds=time.time()-start, machine=f'{platform.machine()}, {os.cpu_count()} cores, {pipe.device.type}', torch=torch.__version__, quick=quick)
+    rows = run_shared([(v, v) for v in VARIANTS], lambda v: bench_variant(pipe, v, scenes, images, z0, cond, null, swaps, T, w, counts, edit_at),
+                      file, dict(n=n, T=T, w=w, counts=counts, edit_at=edit_at, seed=seed) | machine(pipe), progress)
+    for row in rows: figures |= {k: v for k,v in row.items() if k!='key'}
+    return figures | dict(seconds=time.time()-start) | machine(pipe) | dict(quick=quick)

@@ -6,7 +6,7 @@
 __all__ = ['KINDS', 'PAIRS_FILE', 'KNOBS_FILE', 'KNOBS', 'GRID', 'COLUMNS', 'Pair', 'control_of', 'mk_pairs', 'pair_to_json',
            'pair_from_json', 'load_pairs', 'untouched', 'ssim_map', 'judge_look', 'structure_distance', 'readings',
            'judge_accuracy', 'invert_pair', 'figures_of', 'measure_edit', 'score', 'search_method', 'search_knobs',
-           'load_knobs', 'bench_edit', 'summary']
+           'load_knobs', 'bench_edit', 'summary', 'edit_table', 'knob_table']
 
 # %% ../nbs/12_benchmark.ipynb #d4ccdf52
 import json, time
@@ -218,7 +218,7 @@ def load_knobs()->dict:
     "From method to guidance scale, windows and threshold."
     return {m: {k: d[k] for k in GRID} for m,d in json.loads(KNOBS_FILE.read_text()).items() if m in METHODS}
 
-# %% ../nbs/12_benchmark.ipynb #f41beebf
+# %% ../nbs/12_benchmark.ipynb #421159fc
 COLUMNS = ('background_psnr', 'background_ssim', 'structure', 'edit_success', 'kept_success', 'truth_psnr', 'same_psnr', 'reconstruction_psnr', 'invert_units', 'edit_units', 'units')
 
 def bench_edit(pipe, # From `load_pipe`
@@ -252,3 +252,17 @@ def summary(rows, pairs, methods)->dict:
             three = interval([r.get(f'{m}.{c}', float('nan')) for r in rows], [p.name for p in pairs])
             out |= {f'{m}.{c}{end}': None if x!=x else round(x, 4) for end,x in zip(('', '_lo', '_hi'), three)}
     return out
+
+def edit_table(f)->str:
+    "The figures of `bench_edit` as text, a line a method."
+    show = lambda m, c, k=1: '     –' if f.get(f'{m}.{c}') is None else f'{k*f[f"{m}.{c}"]:6.1f}'
+    head = f'{"":22s} background SSIM structure  edit  kept  truth  same recon. invert  edit'
+    rows = [f'{METHODS[m].label:22s} {show(m, "background_psnr")} dB {show(m, "background_ssim", 100)} {show(m, "structure", 1e3)}   {show(m, "edit_success", 100)}'
+            f'{show(m, "kept_success", 100)} {show(m, "truth_psnr")}{show(m, "same_psnr")}{show(m, "reconstruction_psnr")} {show(m, "invert_units")}{show(m, "edit_units")}'
+            for m in METHODS if f'{m}.units' in f]
+    return '\n'.join([head, *rows, f'{f["pairs"]} pairs of {f["scenes"]} scenes, T = {f["T"]}; SSIM and readings in %, structure times 1000, dB, units; '
+                      f'the judge reads {100*f["judge_accuracy"]:.1f} % of the true pictures rightly'])
+
+def knob_table(f)->str:
+    "The result of `search_knobs` as text."
+    return '\n'.join(f'{METHODS[m].label:22s} ' + '  '.join(f'{k} {v:g}' for k,v in d.items() if k in GRID) for m,d in f.items())

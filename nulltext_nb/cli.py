@@ -6,7 +6,7 @@
 __all__ = ['MODEL_ARGS', 'FORMATS', 'DEMO_EDITS', 'PIE_ARGS', 'run_command', 'arg', 'nulltext_invert', 'nulltext_edit',
            'check_image_name', 'nulltext_demo', 'nulltext_bench']
 
-# %% ../nbs/18_cli.ipynb #eb908b5f
+# %% ../nbs/18_cli.ipynb #24983797
 import argparse, json, os, platform, sys, tempfile, time, warnings
 from pathlib import Path
 
@@ -46,14 +46,14 @@ def arg(names, help, default=None, **kw):
 MODEL_ARGS = (arg('--model', 'hub id or folder of a Stable Diffusion 1.x or 2.x pipeline; without it, the embedded model'),
               arg('--device', 'cpu or cuda; without it, the best there is'))
 
-# %% ../nbs/18_cli.ipynb #0a5dfa51
+# %% ../nbs/18_cli.ipynb #4a53bad4
 def nulltext_invert(argv=None):
     "Invert a picture: find the noise and the null embeddings from which guided sampling draws it again."
     return run_command(_invert, _parser('nulltext_invert', nulltext_invert.__doc__,
         arg('image', 'picture file'), arg('prompt', 'what is in the picture; name everything that you want to edit'),
         arg('-o --out', 'file to write the inversion to', default='inversion.safetensors'),
         arg('--T', 'DDIM steps', type=int, default=50), arg('--w', 'guidance scale of the edits to come', type=float, default=7.5),
-        arg('--solver', 'how the null embeddings are fitted', choices=['paper','google'], default='paper'),
+        arg('--solver', 'how the null embeddings are found', choices=['fast','least_squares','prompt','paper','google'], default='fast'),
         arg('--size', 'width and height in pixels; without it, what the model was trained on', type=int, nargs=2, metavar=('W','H')),
         arg('--fit', 'for pictures of another shape: cut the longer side, or add bars', choices=['crop','pad'], default='crop'),
         arg('--quiet', 'no progress bar', action='store_true', default=False), *MODEL_ARGS), argv)
@@ -168,9 +168,9 @@ def _demo_text(r, out):
     return '\n'.join([*lines, f"{r['unet_forwards']} forwards and {r['unet_backwards']} backwards for the inversion, {r['seconds']:.0f} s in all",
                       f"look at {out/'strip.png'}"])
 
-# %% ../nbs/18_cli.ipynb #c41f7a22
+# %% ../nbs/18_cli.ipynb #0da28e63
 PIE_ARGS = (arg('--data', 'pie: folder with mapping_file.json and annotation_images; without it, scenes of our own are drawn'),
-    arg('--method', 'pie: inversion method', default='nulltext_paper'),
+    arg('--method', 'pie: inversion method', default='nulltext_fast'),
     arg('--mode', 'pie: measure as published (compat) or with its quirks mended (corrected)', default='corrected'),
     arg('--p2p', 'pie: words: replace or refine as the captions ask for; reference: the settings behind the published table', default='words'),
     arg('--blend', "pie: with --p2p words, blend locally around each pair's words", action='store_true', default=False),
@@ -181,36 +181,21 @@ PIE_ARGS = (arg('--data', 'pie: folder with mapping_file.json and annotation_ima
     arg('--out', 'pie: folder that keeps edits and measures, so that a stopped run goes on; without it, named after --json, or out/pie'))
 
 def nulltext_bench(argv=None):
-    "Measure: prints a table and writes the figures as flat JSON. `model`: the embedded model itself; `ablation`: the method, one part changed at a time; `pie`: a method on PIE-Bench."
-    return run_command(_bench, _parser('nulltext_bench', nulltext_bench.__doc__, arg('name', 'what to measure', choices=['model', 'ablation', 'pie']),
+    "Measure: prints a table and writes the figures as flat JSON. `model`: the embedded model itself; `edit`: every method on edits with exact masks; `knobs`: choose their knobs; `race`: all solvers; `ablation`: the method, one part changed at a time; `pie`: a method on PIE-Bench."
+    return run_command(_bench, _parser('nulltext_bench', nulltext_bench.__doc__, arg('name', 'what to measure', choices=['model', 'edit', 'knobs', 'race', 'ablation', 'pie']),
         arg('--json', 'file to write the figures to'), arg('--quick', 'a small version, under a minute', action='store_true', default=False), *PIE_ARGS, *MODEL_ARGS), argv)
 
 def _bench(a):
     if a.name=='pie': return _pie(a)
     from nulltext_nb.ablation import bench_ablation
-    from nulltext_nb.benchmark import bench_model, table
+    from nulltext_nb.benchmark import bench_edit, edit_table, knob_table, search_knobs
     from nulltext_nb.editing import check_writable
+    from nulltext_nb.measure import is_first, process_device, table
+    from nulltext_nb.model import bench_model
     from nulltext_nb.pipeline import load_pipe
+    from nulltext_nb.race import bench_race
     file = a.json and check_writable(a.json)
-    figures = dict(model=bench_model, ablation=bench_ablation)[a.name](load_pipe(a.model, a.device), quick=a.quick)
-    print(table(figures))
-    if file: file.write_text(json.dumps(figures, indent=1) + '\n')
-
-# %% ../nbs/18_cli.ipynb #b3c1d9e7
-def _pie(a):
-    from accelerate import PartialState
-    from nulltext_nb.editing import check_writable
-    from nulltext_nb.pie import CLIP, COLUMNS, DINO, mk_pie_fixture, pie_table, run_pie
-    from nulltext_nb.pipeline import load_pipe
-    first, file = PartialState().is_main_process, a.json and check_writable(a.json)
-    out = Path(a.out) if a.out else file.with_suffix('') if file else Path('out/pie')
-    free = {'psnr', 'mse', 'ssim', *(['structure'] if a.dino else []), *(['clip_whole', 'clip_edited'] if a.clip else [])}
-    pick = lambda given, default: default if given is None else given
-    columns = a.columns or [c for c in COLUMNS if not a.quick or c in free]
-    with tempfile.TemporaryDirectory() as tmp:
-        data = a.data or mk_pie_fixture(tmp, 6)
-        figures = run_pie(load_pipe(a.model, a.device), data, a.method, a.mode, T=pick(a.T, 10 if a.quick else 50), w=pick(a.w, 7.5 if a.model else 3.),
-            p2p=a.p2p, blend=a.blend, n=pick(a.n, 3 if a.quick else None), out=out, columns=columns, clip=a.clip or CLIP, dino=a.dino or DINO, progress=first)
-    figures = dict(data='the published layout' if a.data else 'scenes of our own', **figures)
-    if first: print(pie_table(figures))
-    if first and file: file.write_text(json.dumps(figures, indent=1) + '\n')
+    fn, show = dict(model=(bench_model, table), edit=(bench_edit, edit_table), knobs=(search_knobs, knob_table), race=(bench_race, table), ablation=(bench_ablation, table))[a.name]
+    figures = fn(load_pipe(a.model, a.device or process_device()), quick=a.quick, file=file and file.with_suffix('.jsonl'))
+    if is_first(): print(show(figures))
+    if file and is_first(): file.write_text(json.dumps(figures, indent=1) + '\n')

@@ -76,7 +76,7 @@ def read_results(file)->tuple: # Settings, and a dict from key to result
     except json.JSONDecodeError: raise ValueError(f'{file} is damaged: delete it and measure again') from None
     return (rows[0] if rows else None), {r['key']: r for r in rows[1:]}
 
-# %% ../nbs/11b_measure.ipynb #06ecc8ed
+# %% ../nbs/11b_measure.ipynb #5aa42680
 def _begin(items, file, settings):
     "Lay out the results file and the list of groups that are still to do."
     old, done = read_results(file)
@@ -116,5 +116,6 @@ def run_shared(items:list, # Of (key, thing); keys that agree up to a '/' go to 
                 with lock, file.open('a', encoding='utf-8') as f: f.write(line + '\n')
                 bar.n = len(read_results(file)[1]); bar.refresh()
     if state: state.wait_for_everyone()
+    if is_first(): todo.unlink(missing_ok=True); Path(lock.lock_file).unlink(missing_ok=True)
     done = read_results(file)[1]
     return [done[k] for k,_ in items]

@@ -9,7 +9,7 @@ __all__ = ['TYPES', 'SIDE', 'FIELDS', 'MODES', 'WINDOW', 'DINO', 'CLIP', 'COLUMN
            'clip_similarity', 'pie_clip_whole', 'edited_part', 'pie_clip_edited', 'mk_tools', 'measure', 'blend_words',
            'edit_settings', 'edit_pair', 'kept', 'summarise', 'run_pie', 'pie_table']
 
-# %% ../nbs/17_pie.ipynb #4b3460a3
+# %% ../nbs/17_pie.ipynb #fff06938
 import hashlib, json, math, os, platform, re, tempfile
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -23,7 +23,9 @@ from PIL import Image
 
 from .attention import find_words, prompt_words
 from .core import check, fit_image, load_image, set_seed
-from .editing import check_writable, edit, invert
+from .editing import check_writable, edit
+from .measure import run_shared
+from .methods import METHODS
 from .pipeline import fingerprint, image_size
 from .scenes import BACKGROUNDS, COLOURABLE, COLOURS, HELD_OUT, NOUNS, random_scene
 
@@ -316,36 +318,19 @@ def edit_settings(tok, # The pipeline's tokenizer
     if p2p=='words': return dict(kind='replace' if n==m else 'refine', blend=words if blend else None)
     return dict(kind='refine', tau_cross=0.4, tau_self=0.6, threshold=0.3, blend=words, weights={words[1]: 2.} if words else None)
 
-# %% ../nbs/17_pie.ipynb #9f65c5d2
-try: from nulltext_nb.benchmark import run_shared
-except ImportError:
-    def run_shared(items, work, file, progress=True):
-        "Results of `work` for all `items`, kept in `file`, one line each; what is there is not computed again."
-        from tqdm.auto import tqdm
-        lines = Path(file).read_text(encoding='utf-8').splitlines() if Path(file).exists() else []
-        done = {r['key']: r for r in map(json.loads, lines)}
-        for key,thing in tqdm(items, disable=not progress):
-            if key in done: continue
-            done[key] = dict(key=key, **work(thing))
-            with open(file, 'a', encoding='utf-8') as f: f.write(json.dumps(done[key]) + '\n')
-        return [done[key] for key,_ in items]
-
-try: from nulltext_nb.methods import METHODS
-except ImportError: METHODS = {f'nulltext_{solver}': partial(invert, solver=solver) for solver in ('paper', 'google')}
-
-# %% ../nbs/17_pie.ipynb #40bfaf02
+# %% ../nbs/17_pie.ipynb #250a4d6d
 def _digest(x): return hashlib.sha256(json.dumps(x, sort_keys=True, default=str).encode()).hexdigest()[:8]
 
 def edit_pair(pipe, # From `load_pipe`
               pair:Pair,
-              invert, # Called as invert(pipe, image, prompt, T=T, w=w, progress=False), gives an `Inversion`
+              invert, # Called as invert(pipe, image, prompt, T=T, w=w), gives an `Inversion`
               T:int=50, w:float=7.5, # DDIM steps, guidance scale
               seed:int=1234, # Before every pair, so that the order of pairs does not matter
               **p2p # Arguments of `edit_settings`
     )->Image.Image: # At the model's size
     "Invert the picture of `pair` and edit it."
     set_seed(seed)
-    inv = invert(pipe, load_image(pair.file, image_size(pipe)), pair.source, T=T, w=w, progress=False)
+    inv = invert(pipe, load_image(pair.file, image_size(pipe)), pair.source, T=T, w=w)
     return edit(pipe, inv, pair.target, progress=False, **edit_settings(pipe.tokenizer, pair, **p2p))
 
 def kept(file, make):
@@ -366,10 +351,10 @@ def summarise(rows:list, # From `measure`, one per pair
         if not x: missing.setdefault(c, 'no pair has a value: every mask covers all, or the pictures are equal')
     return out | dict(missing=missing)
 
-# %% ../nbs/17_pie.ipynb #0f9f936d
+# %% ../nbs/17_pie.ipynb #5b52cbce
 def run_pie(pipe, # From `load_pipe`
             data, # Folder in PIE-Bench's layout
-            method:str='nulltext_paper', # One of `METHODS`; with `invert`, the name to report
+            method:str='nulltext_fast', # One of `METHODS`; with `invert`, the name to report
             mode:str='corrected', # One of `MODES`
             invert=None, # Instead of a method, see `edit_pair`
             T:int=50, w:float=7.5, # DDIM steps, guidance scale
@@ -390,7 +375,7 @@ def run_pie(pipe, # From `load_pipe`
             make = partial(edit_pair, pipe, pair, invert or METHODS[method], T, w, p2p=p2p, blend=blend)
             return measure(tools, load_image(pair.file), kept(edits/f'{pair.key}-{pair.digest}.png', make), pair, pipe.device)
         tag = f'{edits.name}/{mode}-{_digest([list(tools), clip, dino])}'
-        rows = run_shared([(f'{tag}/{p.key}-{p.digest}', p) for p in pairs], work, edits.parent/'rows.jsonl', progress)
+        rows = run_shared([(f'{tag}:{p.key}-{p.digest}', p) for p in pairs], work, edits.parent/'rows.jsonl', progress=progress)
     machine = f'{platform.machine()}, {os.cpu_count()} cores, {pipe.device.type}, torch {torch.__version__}'
     return dict(pairs=len(pairs), mode=mode, **how, **summarise(rows, missing), machine=machine)
 
