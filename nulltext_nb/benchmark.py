@@ -218,7 +218,7 @@ def load_knobs()->dict:
     "From method to guidance scale, windows and threshold."
     return {m: {k: d[k] for k in GRID} for m,d in json.loads(KNOBS_FILE.read_text()).items() if m in METHODS}
 
-# %% ../nbs/12_benchmark.ipynb #421159fc
+# %% ../nbs/12_benchmark.ipynb #1ec91f2b
 COLUMNS = ('background_psnr', 'background_ssim', 'structure', 'edit_success', 'kept_success', 'truth_psnr', 'same_psnr', 'reconstruction_psnr', 'invert_units', 'edit_units', 'units')
 
 def bench_edit(pipe, # From `load_pipe`
@@ -226,23 +226,26 @@ def bench_edit(pipe, # From `load_pipe`
                T:int=20, # DDIM steps
                methods=None, # Names in `METHODS`; default: all
                blend:bool=True, # LocalBlend where the edit has a place?
+               w:float=None, # Guidance scale for all; default: each method's own
+               n:int=None, # Only the first `n` scenes of each sort
                file=None, progress=True # Where results are kept, one line a pair; show a progress bar?
     )->dict: # Flat: METHOD.metric, and its 95 % interval as METHOD.metric_lo and _hi
     "Every method on every pair of the fixed list."
     pairs, knobs, cache = load_pairs(), load_knobs(), {}
     methods = list(methods or METHODS)
     check(set(methods) <= set(METHODS), f'{", ".join(set(methods) - set(METHODS))}: no such method; use some of {", ".join(METHODS)}')
+    if n is not None: pairs = [p for p in pairs if int(p.name.lstrip('abcdefghijklmnopqrstuvwxyz')) < n]
     if quick: T, pairs = 5, [p for p in pairs if p.name in ('coloured0', 'any0')]
     def work(p):
         out = {}
         for m in methods:
-            if (p.name, m) not in cache: cache[p.name, m] = invert_pair(pipe, p, m, knobs[m]['w'], T)
+            if (p.name, m) not in cache: cache[p.name, m] = invert_pair(pipe, p, m, w or knobs[m]['w'], T)
             inv, units, seconds = cache[p.name, m]
             f = measure_edit(pipe, p, inv, blend, **{k: knobs[m][k] for k in KNOBS})[0]
             out |= {f'{m}.{k}': v for k,v in (f | dict(invert_units=units, invert_seconds=seconds, units=units + f['edit_units'])).items()}
         return out
-    rows = run_shared([(p.key, p) for p in pairs], work, file, dict(T=T, methods=methods, blend=blend, knobs=knobs) | machine(pipe), progress)
-    return summary(rows, pairs, methods) | dict(T=T, blend=blend, quick=quick) | machine(pipe)
+    rows = run_shared([(p.key, p) for p in pairs], work, file, dict(T=T, methods=methods, blend=blend, w=w, n=n, quick=quick, knobs=knobs) | machine(pipe), progress)
+    return summary(rows, pairs, methods) | dict(T=T, w=w, blend=blend, quick=quick) | machine(pipe)
 
 def summary(rows, pairs, methods)->dict:
     "Means and intervals over pairs, the edits of one scene drawn together."

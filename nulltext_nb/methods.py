@@ -95,7 +95,7 @@ def edict(pipe, image, prompt, T=50, w=7.5)->Inversion:
         path.append(check_finite(pair, f'the latents after inversion step {i} (t = {t})'))
     return pack(pipe, torch.stack(path[::-1])[:,:,0], null, prompt, w, sampler='edict')
 
-# %% ../nbs/09_methods.ipynb #70fafdd7
+# %% ../nbs/09_methods.ipynb #16568c30
 @dataclass(frozen=True)
 class Method:
     "A way to invert a picture: call it with a pipeline, a picture and its caption."
@@ -112,6 +112,7 @@ METHODS = {
     'ddim': Method('DDIM inversion', ddim, lambda T: 3*T),
     'nulltext_google': Method('null-text, google', _null('google'), lambda T: 13*T, lambda T: 10*T),
     'nulltext_paper': Method('null-text, paper', _null('paper'), lambda T: 13*T, lambda T: 10*T),
+    'nulltext_squares': Method('null-text, least squares', _null('least_squares'), lambda T: 4*T + 1, lambda T: T),
     'nulltext_fast': Method('null-text, fast', _null('fast'), lambda T: T + 1),
     'npi': Method('negative-prompt', npi, lambda T: 2*T),
     'proximal': Method('proximal guidance', proximal, lambda T: 2*T),

@@ -43,12 +43,14 @@ def _quiet():
             l.set_verbosity(level)
             if bar: l.enable_progress_bar()
 
-# %% ../nbs/01_pipeline.ipynb #b51defb7
+# %% ../nbs/01_pipeline.ipynb #8a6ed168
 def load_pipe(id_or_path=None, # Hub id or folder of a Stable Diffusion 1.x or 2.x pipeline; None is the embedded model
               device=None, # Default: CUDA if there is one
               dtype=None, # Of the weights; default fp16 on CUDA, fp32 elsewhere
               safety_checker:bool=False, # Load the model's safety checker? (it filters what `pipe(...)` returns)
-              checkpointing:bool=False # Gradient checkpointing: less memory, a third more time
+              checkpointing:bool=False, # Gradient checkpointing: less memory, a third more time
+              channels_last:bool=False, # Another order of numbers in memory, which some GPUs like
+              compile:bool=False # Compile the UNet with torch.compile: minutes at first, then quicker
     ): # A frozen `StableDiffusionPipeline` with a `DDIMScheduler`
     "Load a text-to-image pipeline, ready to be inverted."
     from diffusers import DDIMScheduler, StableDiffusionPipeline
@@ -69,6 +71,8 @@ def load_pipe(id_or_path=None, # Hub id or folder of a Stable Diffusion 1.x or 2
         timestep_spacing='leading', rescale_betas_zero_snr=False)
     for part in (pipe.unet, pipe.vae, pipe.text_encoder): part.eval().requires_grad_(False)
     if checkpointing: pipe.unet.enable_gradient_checkpointing()
+    if channels_last: pipe.unet.to(memory_format=torch.channels_last)
+    if compile: pipe.unet.compile()
     if id_or_path is not None and not safety_checker: warnings.warn(f'the safety checker of {source} is off; safety_checker=True turns it on')
     pipe.set_progress_bar_config(disable=True)
     return pipe.to(device)
