@@ -9,6 +9,7 @@ __all__ = ['FORMAT', 'Inversion', 'scheduler_settings', 'invert', 'edit', 'check
 # %% ../nbs/08_edit.ipynb #969470d5
 import hashlib, json, os
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import torch
@@ -57,7 +58,8 @@ def invert(pipe, # From `load_pipe`
            solver='paper', # 'paper' or 'google', or a `Preset`
            size=None, # Side, or (width, height), in pixels; default: what the model was trained on
            fit:str='crop', # 'crop' or 'pad', for pictures of another shape
-           progress:bool=True # Show a progress bar?
+           progress:bool=True, # Show a progress bar?
+           cb=None # Called as cb(done, total) after every step
     )->Inversion:
     "Null-text inversion of a real picture (Mokady et al., CVPR 2023)."
     from tqdm.auto import tqdm
@@ -67,10 +69,18 @@ def invert(pipe, # From `load_pipe`
     z0 = encode(pipe, fit_image(load_image(image), image_size(pipe) if size is None else size, fit))
     cond = embed(pipe, prompt)
     with tqdm(total=2*T, desc='inverting', disable=not progress, delay=0.5) as bar:
-        tick = lambda *_: bar.update()
+        tick = _ticker(bar, cb)
         pivots = ddim_invert(pipe, z0, cond, T, cb=tick)
         found = fit_nulls(pipe, pivots, cond, embed(pipe, ''), w, solver, cb=tick)
     return Inversion(found.path.cpu(), found.phis.cpu(), prompt, float(w), fingerprint(pipe), scheduler_settings(pipe))
+
+def _ticker(bar, cb):
+    "To be called after every step: moves `bar` and tells `cb`, which may stop the work by raising."
+    done = count(1)
+    def tick(*_):
+        bar.update()
+        if cb: cb(next(done), bar.total)
+    return tick
 
 # %% ../nbs/08_edit.ipynb #e6dd2360
 def edit(pipe, # From `load_pipe`; the model that made the inversion
@@ -84,7 +94,8 @@ def edit(pipe, # From `load_pipe`; the model that made the inversion
          mask=None, # Or where this picture or array is white
          threshold:float=0.4, # Of `blend`: higher is tighter
          progress:bool=True, # Show a progress bar?
-         T:int=None, w:float=None, size=None # Only to make sure: refused unless they are the inversion's
+         T:int=None, w:float=None, size=None, # Only to make sure: refused unless they are the inversion's
+         cb=None # Called as cb(done, total) after every step
     ): # A PIL image, or a list of them
     "Edit an inverted picture by changing its prompt (Prompt-to-Prompt)."
     from tqdm.auto import tqdm
@@ -92,7 +103,7 @@ def edit(pipe, # From `load_pipe`; the model that made the inversion
     targets = [prompt] if isinstance(prompt, str) else list(prompt)
     check(all(isinstance(p, str) and p.strip() for p in targets), 'the target prompt is empty: write what the picture should show')
     with tqdm(total=inv.T, desc='editing', disable=not progress, delay=0.5) as bar:
-        z, _ = prompt_to_prompt(pipe, inv.path.to(pipe.device), inv.phis.to(pipe.device), inv.prompt, targets, inv.w, lambda *_: bar.update(),
+        z, _ = prompt_to_prompt(pipe, inv.path.to(pipe.device), inv.phis.to(pipe.device), inv.prompt, targets, inv.w, _ticker(bar, cb),
             kind=kind, tau_cross=tau_cross, tau_self=tau_self, weights=weights, blend=blend, mask=mask, threshold=threshold)
     images = decode(pipe, z)
     return images[0] if isinstance(prompt, str) else images
