@@ -227,7 +227,7 @@ def clear_upload(w:widgets.FileUpload):
     try: w.value = ()
     except TraitError: w.set_trait('value', {})
 
-# %% ../nbs/14_app.ipynb #dcf31a58
+# %% ../nbs/14_app.ipynb #7b4a4194
 def as_png(im:Image.Image)->bytes:
     "`im` as a PNG file."
     buf = io.BytesIO(); im.save(buf, 'PNG')
@@ -240,7 +240,7 @@ def download(data:bytes, # The file
     )->str: # HTML
     "A link that saves `data`; nothing for large files."
     if len(data)>most: return ''
-    return f'<a download="{escape(name)}" href="data:application/octet-stream;base64,{b64encode(data).decode()}">{escape(text)}</a>'
+    return f'<a download="{escape(name)}" style="text-decoration:underline" href="data:application/octet-stream;base64,{b64encode(data).decode()}">{escape(text)}</a>'
 
 # %% ../nbs/14_app.ipynb #871a9bd0
 PAINT = '''
@@ -267,10 +267,10 @@ if (!box.dataset.ready) {
   if (box.dataset.mask) {const m = new Image(); m.onload = () => g.drawImage(m, 0, 0, canvas.width, canvas.height); m.src = box.dataset.mask}
 }'''
 
-# %% ../nbs/14_app.ipynb #8a155f75
+# %% ../nbs/14_app.ipynb #7396ea87
 def paint_html(image:Image.Image, # To paint over
                mask:str='', # What is painted already, as from `mask_url`
-               width:int=224 # Pixels on the page
+               width:int=256 # Pixels on the page
     )->str: # HTML
     "A canvas over `image`; its strokes go to the field of class `nulltext-mask` in the same editor."
     w, h = 128, round(128*image.height/image.width)
@@ -278,8 +278,8 @@ def paint_html(image:Image.Image, # To paint over
     return f'''<div style="width:{width}px"><div data-mask="{mask}" style="position:relative;width:100%">
 <canvas class="nulltext-canvas" width="{w}" height="{h}" aria-label="paint where the picture may change" style="{place};z-index:1;opacity:.6;cursor:crosshair;touch-action:none"></canvas>
 <img alt="the picture to paint on" src="{data_url(image)}" onload="{escape(PAINT)}" style="display:block;width:100%;margin:0"></div>
-<div style="display:flex;gap:8px;align-items:center;font-size:.85em;line-height:1.6">
-<label>brush <input type="range" min="4" max="40" value="16" style="width:70px;vertical-align:middle"></label>
+<div style="display:flex;justify-content:space-between;align-items:center;font-size:.9em;line-height:2;white-space:nowrap">
+<label>brush <input type="range" min="4" max="40" value="16" style="width:80px;vertical-align:middle"></label>
 <label><input type="checkbox" style="vertical-align:middle"> rub out</label> <button type="button">clear</button></div></div>'''
 
 def read_mask(url:str # What the canvas wrote
@@ -295,20 +295,23 @@ def mask_url(mask:Image.Image # Grey
     red = Image.new('RGBA', mask.size, '#e5202a'); red.putalpha(mask.convert('L'))
     return 'data:image/png;base64,' + b64encode(as_png(red)).decode()
 
-# %% ../nbs/14_app.ipynb #9748c831
+# %% ../nbs/14_app.ipynb #607f2ba0
 EXAMPLES = {EXAMPLE.caption: EXAMPLE_FILE, **{sc.caption: sc for sc in (
     Scene((Thing('car', 'blue', size=0.66),), 'on a road', seed=3), Scene((Thing('owl', size=0.6),), 'at night', seed=5),
     Scene((Thing('house', 'yellow', x=0.3, size=0.46), Thing('tree', x=0.76, size=0.44)), 'in the snow', seed=2),
     Scene((Thing('turtle', size=0.6),), 'underwater', seed=1))}}
 
 def _row(*children, **kw): return widgets.HBox(children, layout=widgets.Layout(flex_flow='row wrap', align_items='center', **kw))
-def _named(kind, name, width='100%', **kw):
-    return kind(description=name, style={'description_width':'78px'}, layout=widgets.Layout(width=width, margin='2px 0'), **kw)
+def _named(kind, name, width='100%', label='78px', **kw):
+    return kind(description=name, style={'description_width':label}, layout=widgets.Layout(width=width, margin='2px 0'), **kw)
 def _button(name, tip, style='', **kw):
     return widgets.Button(description=name, tooltip=tip, button_style=style, layout=widgets.Layout(width='auto', **kw))
 def _html(**kw): return widgets.HTML(layout=widgets.Layout(margin='2px 0', **kw))
+def _toggles(name, options): # A label and its buttons, in one row
+    w = widgets.ToggleButtons(options=options, layout=widgets.Layout(width='auto')); w.style.button_width = 'auto'
+    return w, _row(widgets.Label(name, layout=widgets.Layout(width='76px', display='flex', justify_content='flex-end')), w)
 
-# %% ../nbs/14_app.ipynb #b7b4d326
+# %% ../nbs/14_app.ipynb #40787fae
 def mk_inputs(s:Session)->SimpleNamespace:
     "The widgets that belong to the inversion."
     return SimpleNamespace(
@@ -324,42 +327,40 @@ def mk_inputs(s:Session)->SimpleNamespace:
 def mk_knobs()->SimpleNamespace:
     "The widgets that belong to an edit."
     share = dict(min=0., max=1., step=0.05, continuous_update=False)
-    return SimpleNamespace(
+    kind, kind_row = _toggles('New words', ['replace', 'refine'])
+    where, where_row = _toggles('Change', ['everywhere', 'at words', 'painted']); where.value = 'at words'
+    return SimpleNamespace(kind=kind, kind_row=kind_row, where=where, where_row=where_row,
         words=_row(), new=_named(widgets.Text, 'becomes', continuous_update=False),
         weight=_named(widgets.FloatSlider, 'weight', value=1., min=-3., max=5., step=0.25),
         target=_named(widgets.Text, 'Target', continuous_update=False, placeholder='what the picture should show'),
-        kind=_named(widgets.ToggleButtons, 'New words', options=[('replace', 'replace'), ('refine', 'refine')]),
         tau_cross=_named(widgets.FloatSlider, 'hold words', value=0.8, **share),
         tau_self=_named(widgets.FloatSlider, 'hold layout', value=0.4, **share),
-        where=_named(widgets.ToggleButtons, 'Change', options=['everywhere', 'at words', 'painted'], value='at words'),
-        old_word=_named(widgets.Dropdown, 'where', '190px'), new_word=_named(widgets.Dropdown, 'or', '190px'),
+        old_word=_named(widgets.Dropdown, 'where', '190px'), new_word=_named(widgets.Dropdown, 'or', '140px', '24px'),
         threshold=_named(widgets.FloatSlider, 'threshold', value=0.4, min=0.05, max=1., step=0.05, continuous_update=False),
         paint=_html(), mask=widgets.Text(), mask_file=widgets.FileUpload(accept='image/*', multiple=False, description='or upload a mask', layout=widgets.Layout(width='auto')),
-        edit=_button('Edit', 'make this edit', 'primary'), history=_row(), css=_html())
+        edit=_button('Edit', 'make this edit', 'primary', margin='4px 0 0 82px'), history=_row(), css=_html())
 
-# %% ../nbs/14_app.ipynb #21643eb0
+# %% ../nbs/14_app.ipynb #5676522d
 def lay_out(u)->widgets.VBox:
     "Put the widgets `u` in their places."
     for w,name in ((u.target, 'target'), (u.mask, 'mask'), (u.caption, 'caption'), (u.new, 'new'), (u.picture, 'picture')): w.add_class(f'nulltext-{name}')
     u.mask.layout.display = 'none'
-    u.toggles = [u.kind, u.where]
-    for w in u.toggles: w.style.button_width = 'auto'
-    u.at_words, u.painted = widgets.VBox([_row(u.old_word, u.new_word), u.threshold]), widgets.VBox([u.paint, u.mask, u.mask_file])
+    u.at_words, u.painted = widgets.VBox([_row(u.old_word, u.new_word), u.threshold]), widgets.VBox([u.paint, u.mask, _row(u.mask_file)])
     u.word = widgets.VBox([u.new, u.weight])
-    u.knobs = widgets.VBox([u.words, u.word, u.target, u.kind, u.tau_cross, u.tau_self, u.where, u.at_words, u.painted, _row(u.edit)],
+    u.knobs = widgets.VBox([u.words, u.word, u.target, u.kind_row, u.tau_cross, u.tau_self, u.where_row, u.at_words, u.painted, _row(u.edit)],
         layout=widgets.Layout(flex='1 1 320px', min_width='0', max_width='460px'))
     top = [_row(u.upload, u.example), u.caption, _row(u.T, u.w, u.invert, u.cancel, u.bar, u.left), u.said]
     left = widgets.VBox([u.picture, u.files], layout=widgets.Layout(flex='0 0 310px'))
     middle = widgets.HBox([left, u.knobs], layout=widgets.Layout(flex_flow='row wrap', align_items='flex-start', grid_gap='12px'))
     box = widgets.VBox([*top, middle, u.css, u.history], layout=widgets.Layout(max_width='800px', width='100%'))
-    box.add_class('nulltext-editor')
+    box.add_class('nulltext-editor'); u.history.layout.align_items = 'flex-start'
     return box
 
-# %% ../nbs/14_app.ipynb #2563dcf2
+# %% ../nbs/14_app.ipynb #53450c58
 class Editor:
     "The widgets of `app`, connected to a `Session`; Jupyter shows it."
     def __init__(self, session:Session):
-        self.session, self.ui, self.thread = session, SimpleNamespace(), None
+        self.session, self.ui, self.thread, self.working = session, SimpleNamespace(), None, False
         self.k, self.weights, self.picked, self.quiet = 0, {}, False, False   # chosen word, weights, are the blend words chosen by hand?
         for part in (mk_inputs(session), mk_knobs()): self.ui.__dict__.update(part.__dict__)
         self.box = lay_out(self.ui)
@@ -381,7 +382,7 @@ def app(pipe=None, # From `load_pipe`; None is the embedded model
     if image is not None: ed.begin(image)
     return ed
 
-# %% ../nbs/14_app.ipynb #722ffad0
+# %% ../nbs/14_app.ipynb #fd16f604
 @contextmanager
 def _plainly(self):
     "What goes wrong inside is said in the editor."
@@ -404,16 +405,16 @@ def busy(self:Editor, on:bool):
     u = self.ui
     for w in (u.upload, u.example, u.invert, u.edit, u.mask_file, *u.history.children): w.disabled = on
     u.cancel.disabled, u.bar.layout.visibility = not on, 'visible' if on else 'hidden'
-    u.left.value = ''
+    u.bar.value, u.left.value = 0, ''
 
 @patch
 def run(self:Editor, work, then):
     "Do `work(cb)` in a thread, then `then()`, with a bar."
-    if self.thread and self.thread.is_alive(): return
+    if self.working: return
     def go():
         with _plainly(self): work(self.tick); then()
-        self.busy(False)
-    self.say(); self.tick(0, 1, None); self.busy(True)
+        self.working = False; self.busy(False)
+    self.working = True; self.say(); self.busy(True)
     self.thread = threading.Thread(target=go, daemon=True); self.thread.start()
 
 @patch
@@ -422,7 +423,7 @@ def tick(self:Editor, done, total, left):
     self.ui.bar.max, self.ui.bar.value = total, done
     self.ui.left.value = f'{done} of {total} steps' + ('' if left is None else f', {left:.0f} s left')
 
-# %% ../nbs/14_app.ipynb #7d150e1c
+# %% ../nbs/14_app.ipynb #a45312b0
 @patch
 def begin(self:Editor, image, caption=None):
     "Start with another picture."
@@ -430,6 +431,11 @@ def begin(self:Editor, image, caption=None):
         self.ui.caption.value = self.session.start(image, caption)
         self.ui.target.value = ''; self.ui.mask.value = ''; self.weights, self.k = {}, 0
         self.show(); self.say()
+
+@patch
+def begin_upload(self:Editor, image):
+    with self.quietly(): self.ui.example.value = ''
+    self.begin(image)
 
 @patch
 def take(self:Editor, upload, use):
@@ -456,7 +462,7 @@ def edit(self:Editor):
     except ValueError as e: return self.say(str(e), bad=True)
     self.run(lambda cb: self.session.edit(cb=cb, **settings), then)
 
-# %% ../nbs/14_app.ipynb #93963243
+# %% ../nbs/14_app.ipynb #f8b7d22b
 @patch
 def settings(self:Editor)->dict: # Arguments of `Session.edit`
     "What the knobs say."
@@ -478,7 +484,7 @@ def recall(self:Editor, entry:Entry):
     for name in ('kind', 'tau_cross', 'tau_self', 'threshold'): getattr(u, name).value = x[name]
     self.weights, u.mask.value = dict(x['weights'] or {}), mask_url(x['mask']) if x['mask'] else ''
     u.where.value = 'painted' if x['mask'] else 'at words' if x['blend'] else 'everywhere'
-    self.retarget(x['prompt'], x['blend'])
+    self.retarget(x['prompt'], x['blend']); self.k = next((i for i,p in enumerate(self.pairs()) if p[0]!=p[1]), 0)
     self.show(); self.say()
 
 # %% ../nbs/14_app.ipynb #1b6e02b3
@@ -537,13 +543,13 @@ def _quietly(self):
     finally: self.quiet = before
 Editor.quietly = _quietly
 
-# %% ../nbs/14_app.ipynb #b99e5f20
+# %% ../nbs/14_app.ipynb #edc354a6
 @patch
 def connect(self:Editor):
     "Let the widgets call the methods."
     u, s = self.ui, self.session
     def on(w, do): w.observe(lambda c: None if self.quiet else do(c['new']), 'value')
-    on(u.upload, lambda _: self.take(u.upload, self.begin))
+    on(u.upload, lambda _: self.take(u.upload, self.begin_upload))
     on(u.mask_file, lambda _: self.take(u.mask_file, self.set_mask))
     on(u.example, lambda c: c and self.begin(EXAMPLES[c] if c==EXAMPLE.caption else EXAMPLES[c].draw(image_size(s.pipe)), c))
     on(u.new, lambda t: self.retarget(join_pairs(self.pairs(), self.k, t)))
@@ -578,7 +584,7 @@ def label(self:Editor, e:Entry)->str:
     changed = [pair_label(p) for p in word_pairs(self.session.pipe.tokenizer, e.inv.prompt, e.settings['prompt']) if p[0]!=p[1]]
     return ', '.join(changed + [f'{t} × {x:g}' for t,x in (e.settings['weights'] or {}).items()]) or 'the same words'
 
-# %% ../nbs/14_app.ipynb #d7a62a3c
+# %% ../nbs/14_app.ipynb #e0c40dff
 def file_links(s:Session)->str: # HTML
     "Links that save the result and the inversion."
     links = [download(as_png(s.shown.result), 'edited.png', 'Save the edited picture')] if s.shown else []
@@ -598,8 +604,8 @@ def show_paint(self:Editor):
     "The canvas, with what is painted already."
     if self.session.image and self.ui.where.value=='painted': self.ui.paint.value = paint_html(self.session.image, self.ui.mask.value)
 
-THUMB = '.nulltext-editor .jupyter-button.nulltext-thumb {width:86px; height:auto; padding:82px 2px 3px; white-space:normal; line-height:1.2; \
-font-size:11px; background-size:80px; background-position:3px 3px; background-repeat:no-repeat}'
+THUMB = '.nulltext-editor .jupyter-button.nulltext-thumb {padding:84px 2px 3px; white-space:normal; line-height:1.2; \
+font-size:11px; background-size:80px; background-position:4px 3px; background-repeat:no-repeat}'
 
 @patch
 def show_history(self:Editor):
@@ -610,5 +616,5 @@ def show_history(self:Editor):
         name = 'nulltext-' + hashlib.sha1(url.encode()).hexdigest()[:10]
         css.append(f'.nulltext-editor .jupyter-button.{name} {{background-image:url({url})}}')
         b = _button(self.label(e), 'bring this edit back', 'info' if e is self.session.shown else '')
-        b.add_class('nulltext-thumb'); b.add_class(name); b.on_click(lambda _, e=e: self.recall(e)); buttons.append(b)
+        b.layout.width, b.layout.height = '88px', 'auto'; b.add_class('nulltext-thumb'); b.add_class(name); b.on_click(lambda _, e=e: self.recall(e)); buttons.append(b)
     self.ui.css.value, self.ui.history.children = f'<style>{" ".join(css)}</style>', buttons
