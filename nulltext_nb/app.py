@@ -44,11 +44,11 @@ def time_left(times:list, # Seconds on a clock: the start, then the end of every
     recent = times[max(skip, done-8):]
     return (recent[-1]-recent[0])/(len(recent)-1)*(total-done) if len(recent)>1 else None
 
-# %% ../nbs/14_app.ipynb #09cd1613
+# %% ../nbs/14_app.ipynb #16971124
 _one_at_a_time = threading.Lock()
 
 class Stop:
-    "A switch that ends the job that runs under it."
+    "A switch that ends a job at its next step; it falls back when the job has ended."
     def __init__(self): self.asked = threading.Event()
     def __call__(self): self.asked.set()
     def check(self):
@@ -58,14 +58,15 @@ class Stop:
             skip:int=0 # See `time_left`
         ): # Yields what to hand to `invert` or `edit` as `cb`
         "Wait for the model, then run the block."
-        self.asked.clear()
-        while not _one_at_a_time.acquire(timeout=0.1): self.check()
-        times = [time.monotonic()]
-        def tick(done, total):
-            self.check(); times.append(time.monotonic())
-            if cb: cb(done, total, time_left(times, total, skip))
-        try: yield tick
-        finally: _one_at_a_time.release()
+        try:
+            while not _one_at_a_time.acquire(timeout=0.1): self.check()
+            times = [time.monotonic()]
+            def tick(done, total):
+                self.check(); times.append(time.monotonic())
+                if cb: cb(done, total, time_left(times, total, skip))
+            try: yield tick
+            finally: _one_at_a_time.release()
+        finally: self.asked.clear()
 
 # %% ../nbs/14_app.ipynb #46bb41aa
 @dataclass(frozen=True, eq=False)
@@ -382,7 +383,7 @@ def app(pipe=None, # From `load_pipe`; None is the embedded model
     if image is not None: ed.begin(image)
     return ed
 
-# %% ../nbs/14_app.ipynb #fd16f604
+# %% ../nbs/14_app.ipynb #96984062
 @contextmanager
 def _plainly(self):
     "What goes wrong inside is said in the editor."
@@ -414,7 +415,7 @@ def run(self:Editor, work, then):
     def go():
         with _plainly(self): work(self.tick); then()
         self.working = False; self.busy(False)
-    self.working = True; self.say(); self.busy(True)
+    self.working = True; self.session.cancel.asked.clear(); self.say(); self.busy(True)
     self.thread = threading.Thread(target=go, daemon=True); self.thread.start()
 
 @patch
