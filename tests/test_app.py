@@ -227,6 +227,7 @@ def test_in_jupyterlab(lab, tmp_path):
         page.wait_for_function(f'document.querySelector(".nulltext-caption input").value == "{EXAMPLE.caption}"')
         button('Invert').click()
         button('cat').click()
+        page.wait_for_function('document.querySelector(".nulltext-new input").value == "cat"')
         inverted = ed.locator('.nulltext-picture img').first.get_attribute('src')
         ed.locator('.nulltext-new input').fill('dog')
         button('Edit').click()
