@@ -7,7 +7,7 @@ __all__ = ['PAINT', 'EXAMPLES', 'THUMB', 'Cancelled', 'time_left', 'Stop', 'Entr
            'word_pairs', 'join_pairs', 'pair_label', 'uploaded', 'read_upload', 'clear_upload', 'as_png', 'download',
            'paint_html', 'read_mask', 'mask_url', 'mk_inputs', 'mk_knobs', 'lay_out', 'Editor', 'app', 'file_links']
 
-# %% ../nbs/14_app.ipynb #2f77e963
+# %% ../nbs/14_app.ipynb #a0d20d59
 import hashlib, io, json, re, tempfile, threading, time, warnings
 from base64 import b64decode, b64encode
 from contextlib import contextmanager
@@ -19,7 +19,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import ipywidgets as widgets
-import numpy as np
 from fastcore.basics import patch
 from IPython.display import display
 from PIL import Image
