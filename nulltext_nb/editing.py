@@ -6,9 +6,10 @@
 __all__ = ['FORMAT', 'OLD_FORMAT', 'Inversion', 'scheduler_settings', 'prepare', 'pack', 'invert', 'edit_latents', 'edit',
            'check_settings', 'check_writable', 'save_inversion', 'load_inversion']
 
-# %% ../nbs/08_edit.ipynb #328cd795
+# %% ../nbs/08_edit.ipynb #54840ca3
 import hashlib, json, os
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import torch
@@ -51,7 +52,7 @@ def scheduler_settings(pipe)->dict:
     c = pipe.scheduler.config
     return {k:c[k] for k in ('num_train_timesteps', 'beta_start', 'beta_end', 'beta_schedule', 'prediction_type', 'steps_offset', 'set_alpha_to_one')}
 
-# %% ../nbs/08_edit.ipynb #01ba7d47
+# %% ../nbs/08_edit.ipynb #0b2a3b62
 def prepare(pipe, image, prompt, size=None, fit='crop'):
     "What every inversion starts from: the latent of `image`, (1,c,h,w), and the embeddings of `prompt` and of nothing, (1,n,d)."
     check(isinstance(prompt, str) and prompt.strip(), "the prompt is empty: describe the picture, for example 'a cat on grass'")
@@ -70,7 +71,8 @@ def invert(pipe, # From `load_pipe`
            solver='fast', # One of `SOLVERS`, or a `Preset`
            size=None, # Side, or (width, height), in pixels; default: what the model was trained on
            fit:str='crop', # 'crop' or 'pad', for pictures of another shape
-           progress:bool=True # Show a progress bar?
+           progress:bool=True, # Show a progress bar?
+           cb=None # Called as cb(done, total) after every step; what it raises stops the work
     )->Inversion:
     "Null-text inversion of a real picture (Mokady et al., CVPR 2023), by default with the solver of page 05."
     from tqdm.auto import tqdm
@@ -78,10 +80,18 @@ def invert(pipe, # From `load_pipe`
     check(w>1, f'the guidance scale is {w}: editing needs more than 1, 7.5 is usual')
     z0, cond, null = prepare(pipe, image, prompt, size, fit)
     with tqdm(total=solver_steps(solver, T), desc='inverting', disable=not progress, delay=0.5) as bar:
-        found = solve(pipe, z0, cond, null, T, w, solver, cb=lambda *_: bar.update())
+        found = solve(pipe, z0, cond, null, T, w, solver, cb=_ticker(bar, cb))
     return pack(pipe, found.path, found.phis, prompt, w)
 
-# %% ../nbs/08_edit.ipynb #548d5c59
+def _ticker(bar, cb):
+    "To be called after every step: moves `bar` and tells `cb`, which may stop the work by raising."
+    done = count(1)
+    def tick(*_):
+        bar.update()
+        if cb: cb(next(done), bar.total)
+    return tick
+
+# %% ../nbs/08_edit.ipynb #12ac7e3f
 def edit_latents(pipe, inv, targets, cb=None, **control):
     "`prompt_to_prompt` with everything that `inv` knows."
     here = lambda x: None if x is None else x.to(pipe.device)
@@ -99,7 +109,8 @@ def edit(pipe, # From `load_pipe`; the model that made the inversion
          mask=None, # Or where this picture or array is white
          threshold:float=0.4, # Of `blend`: higher is tighter
          progress:bool=True, # Show a progress bar?
-         T:int=None, w:float=None, size=None # Only to make sure: refused unless they are the inversion's
+         T:int=None, w:float=None, size=None, # Only to make sure: refused unless they are the inversion's
+         cb=None # Called as cb(done, total) after every step
     ): # A PIL image, or a list of them
     "Edit an inverted picture by changing its prompt (Prompt-to-Prompt)."
     from tqdm.auto import tqdm
@@ -107,7 +118,7 @@ def edit(pipe, # From `load_pipe`; the model that made the inversion
     targets = [prompt] if isinstance(prompt, str) else list(prompt)
     check(all(isinstance(p, str) and p.strip() for p in targets), 'the target prompt is empty: write what the picture should show')
     with tqdm(total=inv.T - inv.start, desc='editing', disable=not progress, delay=0.5) as bar:
-        z, _ = edit_latents(pipe, inv, targets, lambda *_: bar.update(), kind=kind, tau_cross=tau_cross, tau_self=tau_self,
+        z, _ = edit_latents(pipe, inv, targets, _ticker(bar, cb), kind=kind, tau_cross=tau_cross, tau_self=tau_self,
                             weights=weights, blend=blend, mask=mask, threshold=threshold)
     images = decode(pipe, z)
     return images[0] if isinstance(prompt, str) else images

@@ -1,0 +1,266 @@
+"The editor: what it knows and does, its widgets driven from Python, and the whole in JupyterLab, driven by a browser."
+import html, importlib.util, io, json, os, re, shutil, subprocess, sys, time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import ROOT
+from PIL import Image
+
+from nulltext_nb.app import Cancelled, Session, app, embedded_pipe, read_upload
+from nulltext_nb.core import load_image
+from nulltext_nb.editing import Inversion
+from nulltext_nb.pipeline import count_units, decode
+from nulltext_nb.scenes import EXAMPLE, EXAMPLE_FILE
+
+DOG = EXAMPLE.swap('cat', 'dog').caption
+
+
+@pytest.fixture
+def session(tmp_path):
+    s = Session(T=2, folder=tmp_path/'kept')
+    assert s.start(EXAMPLE_FILE) == EXAMPLE.caption
+    return s
+
+
+@pytest.fixture
+def editor(tmp_path):
+    return app(image=EXAMPLE_FILE, T=2, folder=tmp_path/'kept')
+
+
+def said(ed): return html.unescape(re.sub('<[^>]+>', '', ed.ui.said.value))
+
+
+def press(ed, name):
+    getattr(ed.ui, name).click()
+    ed.wait()
+
+
+# ---- The session
+
+def test_cancel_leaves_everything_as_it_was(session):
+    session.invert(EXAMPLE.caption)
+    entry = session.edit(DOG, blend=('cat', 'dog'))
+    before = dict(vars(session), history=list(session.history))
+    def stop(done, total, left): session.cancel()
+    for job in (lambda: session.invert('a cat', stop), lambda: session.edit('a cow', stop)):
+        with pytest.raises(Cancelled): job()
+        assert dict(vars(session), history=list(session.history)) == before
+    assert len(list(session.folder.iterdir())) == 1, 'a stopped inversion leaves no file'
+    assert session.edit(DOG, blend=('cat', 'dog')) is entry
+    assert session.invert('a cat').prompt == 'a cat'  # and a new inversion works
+
+
+def test_cancel_stops_at_the_next_step(session):
+    seen = []
+    def stop(done, total, left):
+        seen.append(done)
+        if done == 3: session.cancel()
+    with pytest.raises(Cancelled): session.invert(EXAMPLE.caption, stop, T=50)
+    assert seen == [1, 2, 3]
+
+
+def test_the_second_inversion_is_read(session, tmp_path):
+    first = session.invert(EXAMPLE.caption)
+    other = Session(T=2, folder=session.folder)
+    other.start(load_image(EXAMPLE_FILE))  # the same pixels, not the same object
+    with count_units(other.pipe) as units: second = other.invert(EXAMPLE.caption)
+    assert units.forwards == 0 and (second.path == first.path).all() and not other.notes
+    flipped = Session(T=2, folder=session.folder)
+    flipped.start(load_image(EXAMPLE_FILE).transpose(Image.Transpose.FLIP_LEFT_RIGHT))
+    for s, kw in ((session, dict(prompt='a cat')), (session, dict(prompt=EXAMPLE.caption, T=3)), (session, dict(prompt=EXAMPLE.caption, w=4.)),
+                  (flipped, dict(prompt=EXAMPLE.caption))):
+        with count_units(s.pipe) as units: s.invert(**kw)
+        assert units.forwards > 0, f'{kw} is another inversion'
+    assert len(list(session.folder.iterdir())) == 5
+
+
+@pytest.mark.parametrize('spoil', [lambda b: b[:-9] + bytes([b[-9] ^ 4]) + b[-8:], lambda b: b[:100], lambda b: b'', lambda b: b.replace(b'a cat', b'a cow')])
+def test_a_damaged_file_is_made_anew(session, spoil):
+    session.invert(EXAMPLE.caption)
+    file, = session.folder.iterdir()
+    file.write_bytes(spoil(file.read_bytes()))
+    with count_units(session.pipe) as units: session.invert(EXAMPLE.caption)
+    assert units.forwards > 0 and 'made anew' in session.notes[0]
+    assert Inversion.load(file).prompt == EXAMPLE.caption
+
+
+def test_a_file_of_another_inversion_is_not_used(session):
+    session.invert('a cat')
+    other, = session.folder.iterdir()
+    shutil.copy(other, session.folder/f'{session.digest(EXAMPLE.caption, 2, 3.)}.safetensors')
+    assert session.invert(EXAMPLE.caption).prompt == EXAMPLE.caption
+    assert "belongs to the caption 'a cat'" in session.notes[0]
+
+
+def test_a_folder_that_cannot_be_written(session, tmp_path):
+    (tmp_path/'file').write_text('')
+    session.folder = tmp_path/'file'/'kept'
+    assert session.invert(EXAMPLE.caption) is session.inv
+    assert 'could not be saved' in session.notes[0]
+
+
+def test_the_history_costs_nothing(session):
+    session.invert(EXAMPLE.caption)
+    mask = Image.radial_gradient('L').point(lambda v: 255*(v < 90))
+    entries = [session.edit(DOG, **kw) for kw in (dict(), dict(tau_self=0.8), dict(mask=mask), dict(mask=mask.transpose(Image.Transpose.FLIP_TOP_BOTTOM).rotate(45)))]
+    session.start(Image.new('RGB', (64, 64), 'white'))
+    session.invert('a dog')
+    with count_units(session.pipe) as units:
+        session.recall(entries[2])
+        assert session.inv.prompt == EXAMPLE.caption and session.shown is entries[2]
+        assert session.edit(DOG, mask=mask.copy()) is entries[2]
+    assert units.forwards == 0 and len(session.history) == len(set(e.key for e in session.history)) == 4
+
+
+# ---- The widgets
+
+def test_mistakes_are_said(editor):
+    ed, u = editor, editor.ui
+    u.caption.value = '  '
+    press(ed, 'invert')
+    assert 'The caption is empty' in said(ed) and 'role="alert"' in u.said.value
+    u.caption.value = EXAMPLE.caption
+    press(ed, 'invert')
+    assert 'Inverted' in said(ed) and ed.session.inv
+    ed.weights = {'tiger': 2.}  # as if the word had been there
+    press(ed, 'edit')
+    assert "'tiger' is not in the prompt" in said(ed)
+    ed.weights, u.target.value = {}, ' '
+    press(ed, 'edit')
+    assert 'The target is empty' in said(ed)
+    ed.take(type('upload', (), dict(value=({'name': 'my notes.txt', 'content': b'hello'},))), ed.begin)
+    assert 'My notes.txt is not a picture' in said(ed)
+    assert ed.session.inv.prompt == EXAMPLE.caption and not ed.session.history and not u.edit.disabled and not u.invert.disabled
+
+
+def test_uploads_of_both_versions():
+    png = EXAMPLE_FILE.read_bytes()
+    for value in ({'cat.png': {'metadata': {'name': 'cat.png', 'type': 'image/png', 'size': len(png)}, 'content': png}},
+                  ({'name': 'cat.png', 'type': 'image/png', 'size': len(png), 'content': memoryview(png)},)):
+        assert (np.asarray(read_upload(value)) == np.asarray(load_image(EXAMPLE_FILE))).all()
+
+
+def test_words_target_and_history(editor):
+    ed, u = editor, editor.ui
+    press(ed, 'invert')
+    u.words.children[1].click()
+    u.new.value = 'dog'
+    assert (u.target.value, u.old_word.value, u.new_word.value) == (DOG, 'cat', 'dog')
+    u.weight.value = 2.
+    press(ed, 'edit')
+    assert ed.session.shown.settings['weights'] == {'dog': 2.} and 'edited.png' in u.files.value
+    u.target.value = 'a cat in the snow'
+    assert ed.weights == {}, 'the weight goes with its word'
+    u.where.value, u.kind.value, u.tau_self.value = 'everywhere', 'refine', 0.2
+    press(ed, 'edit')
+    with count_units(ed.session.pipe) as units:
+        u.history.children[0].click()
+        assert (u.target.value, u.kind.value, u.where.value, u.tau_self.value, u.weight.value) == (DOG, 'replace', 'at words', 0.4, 2.)
+        press(ed, 'edit')
+    assert units.forwards == 0 and len(u.history.children) == 2
+
+
+def test_nothing_else_can_be_pressed_while_a_job_runs(editor):
+    ed, u = editor, editor.ui
+    u.T.value = 50
+    u.invert.click()
+    assert ed.thread.is_alive() and u.invert.disabled and u.edit.disabled and u.upload.disabled and not u.cancel.disabled
+    u.invert.click()  # no second job
+    u.cancel.click()
+    ed.wait(30)
+    assert 'Stopped' in said(ed) and ed.session.inv is None and u.cancel.disabled and not u.invert.disabled
+
+
+# ---- In JupyterLab
+
+CHROMIUM = next((p for p in map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome')) if p), None)
+FLAGS = '--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync'.split()
+
+
+@pytest.fixture
+def lab(tmp_path):
+    "The address of a JupyterLab of its own, in a folder with a notebook of one cell."
+    missing = [m for m in ('playwright', 'jupyterlab') if not importlib.util.find_spec(m)] + ([] if CHROMIUM else ['chromium'])
+    if missing and os.environ.get('NULLTEXT_BROWSER') != '1': pytest.skip(f'not installed: {", ".join(missing)} (NULLTEXT_BROWSER=1 makes this a failure)')
+    assert not missing, f'not installed: {", ".join(missing)}'
+    home = tmp_path/'home'
+    home.mkdir()
+    cell = dict(cell_type='code', id='a', metadata={}, execution_count=None, outputs=[], source='from nulltext_nb.app import app\napp(T=5)')
+    nb = dict(cells=[cell], metadata=dict(kernelspec=dict(name='python3', display_name='Python 3')), nbformat=4, nbformat_minor=5)
+    (home/'edit.ipynb').write_text(json.dumps(nb))
+    env = os.environ | {f'JUPYTER_{d}_DIR': str(tmp_path/d) for d in ('CONFIG', 'DATA', 'RUNTIME')}
+    env['PYTHONPATH'] = os.pathsep.join([str(ROOT), *filter(None, [env.get('PYTHONPATH')])])
+    args = ['--no-browser', '--allow-root', *(f'--ServerApp.{o}' for o in ('token=', 'password=', 'ip=127.0.0.1', 'port=0', f'root_dir={home}'))]
+    with open(tmp_path/'log', 'w') as log:
+        server = subprocess.Popen([sys.executable, '-m', 'jupyterlab', *args], cwd=home, env=env, stdout=log, stderr=subprocess.STDOUT)
+    try:
+        for _ in range(120):
+            if url := re.search(r'http://127\.0\.0\.1:\d+/lab', (tmp_path/'log').read_text()): break
+            assert server.poll() is None, (tmp_path/'log').read_text()[-2000:]
+            time.sleep(0.5)
+        yield f'{url[0]}/tree/edit.ipynb'
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+@pytest.mark.timeout(180)
+def test_in_jupyterlab(lab, tmp_path):
+    from playwright.sync_api import sync_playwright
+    with sync_playwright() as pw:
+        browser = pw.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        page = browser.new_page(viewport=dict(width=1100, height=1300))
+        page.set_default_timeout(60000)
+        wrong = []
+        page.on('pageerror', lambda e: wrong.append(str(e)))
+        page.goto(lab)
+        page.locator('.jp-CodeCell .jp-InputArea-editor').first.click()
+        page.get_by_text('| Idle').wait_for()
+        page.keyboard.press('Shift+Enter')
+        ed = page.locator('.nulltext-editor')
+        button = lambda name: ed.get_by_role('button', name=name, exact=True).first
+        ed.wait_for()
+
+        with page.expect_file_chooser() as chooser: ed.get_by_role('button', name='Upload a picture').click()
+        chooser.value.set_files(EXAMPLE_FILE)
+        page.wait_for_function(f'document.querySelector(".nulltext-caption input").value == "{EXAMPLE.caption}"')
+        button('Invert').click()
+        button('cat').click()
+        page.wait_for_function('document.querySelector(".nulltext-new input").value == "cat"')
+        inverted = ed.locator('.nulltext-picture img').first.get_attribute('src')
+        ed.locator('.nulltext-new input').fill('dog')
+        button('Edit').click()
+        ed.locator('a[download="edited.png"]').wait_for()
+        page.wait_for_function('before => document.querySelector(".nulltext-picture img").src != before', arg=inverted)
+        assert ed.locator('.nulltext-target input').input_value() == DOG
+        with page.expect_download() as file: ed.locator('a[download="edited.png"]').click()
+        file.value.save_as(tmp_path/'edited.png')
+        data = (tmp_path/'edited.png').read_bytes()
+        assert data[:4] == b'\x89PNG' and file.value.suggested_filename == 'edited.png'
+        dog = np.asarray(Image.open(io.BytesIO(data)).convert('RGB'), float)
+
+        saved = ed.locator('a[download="edited.png"]').get_attribute('href')
+        button('painted').click()  # and where a stroke was painted, and only there, the next edit changes
+        canvas = ed.locator('canvas.nulltext-canvas')
+        canvas.scroll_into_view_if_needed()
+        page.wait_for_function('document.querySelector(".nulltext-canvas").parentNode.dataset.ready')
+        box = canvas.bounding_box()
+        page.mouse.move(box['x'] + 0.7*box['width'], box['y'] + 0.4*box['height'])
+        page.mouse.down()
+        page.mouse.move(box['x'] + 0.9*box['width'], box['y'] + 0.4*box['height'], steps=5)
+        page.mouse.up()
+        button('Edit').click()
+        page.wait_for_function('document.querySelectorAll(".nulltext-thumb").length == 2')
+        page.wait_for_function('before => document.querySelector("a[download=\'edited.png\']").href != before', arg=saved)
+        with page.expect_download() as file: ed.locator('a[download="edited.png"]').click()
+        painted = np.asarray(Image.open(file.value.path()).convert('RGB'), float)
+        with page.expect_download() as file: ed.locator('a[download="inversion.safetensors"]').click()
+        shutil.copy(file.value.path(), tmp_path/'inversion.safetensors')
+        browser.close()
+    assert not wrong
+    inv = Inversion.load(tmp_path/'inversion.safetensors')
+    back = np.asarray(decode(embedded_pipe(), inv.path[-1])[0], float)
+    cat = lambda im: abs(im - back)[20:60, 5:38].mean()  # how far the picture is from the inverted one where the cat is
+    assert inv.prompt == EXAMPLE.caption and dog.shape == back.shape
+    assert cat(dog) > 5 and cat(painted) < 1, 'the stroke did not touch the cat, so the cat stays'
