@@ -188,7 +188,7 @@ def _figure(html, width):
     check(kb*1000<MAX_FIGURE, f'the figure has {kb} kB, more than {MAX_FIGURE//1000}: give it fewer pictures, or a smaller width')
     return HTML(out)
 
-# %% ../nbs/00_core.ipynb #9e09b5f7
+# %% ../nbs/00_core.ipynb #d8f56631
 # Inside the handlers `this` is the element; the figure around it is the scope, so nothing needs a name
 _SLIDE = ("const r=this.getBoundingClientRect(),s=this.nextElementSibling;"
           "if(event.buttons==1){s.value=100*(event.clientX-r.left)/r.width;s.oninput()}")
@@ -196,15 +196,17 @@ _SLIDE = ("const r=this.getBoundingClientRect(),s=this.nextElementSibling;"
 def compare(before:Image.Image, # Left of the slider
             after:Image.Image, # Right of the slider, same size
             labels=('before', 'after'), # What they are
-            width:int=256 # Pixels on the page
+            width:int=256, # Pixels on the page
+            start:int=50 # Where the slider stands first, in percent
     ): # HTML for a notebook or a page
     "Two pictures, one over the other, with a slider between them."
     check(before.size==after.size, f'pictures differ in size: {before.size} and {after.size}; resize one of them')
     check(len(labels)==2, f'{len(labels)} labels for two pictures: give one each')
+    check(0<=start<=100, f'start is {start}: give 0 to 100, in percent')
     a, b = [str(l) for l in labels]; top = 'position:absolute;inset:0;clip-path:inset(0 calc(100% - var(--x)) 0 0)'
-    return _figure(f"""<div style="position:relative;--x:50%;touch-action:pan-y;cursor:ew-resize;user-select:none"
+    return _figure(f"""<div style="position:relative;--x:{start}%;touch-action:pan-y;cursor:ew-resize;user-select:none"
 onpointerdown="{_SLIDE}" onpointermove="{_SLIDE}" ondragstart="return false">{_img(after, b, 2*width)}{_img(before, a, 2*width, top)}</div>
-<input type="range" min="0" max="100" value="50" aria-label="slide between {escape(a)} and {escape(b)}" style="width:100%;margin:.3rem 0 0"
+<input type="range" min="0" max="100" value="{start}" aria-label="slide between {escape(a)} and {escape(b)}" style="width:100%;margin:.3rem 0 0"
 oninput="this.previousElementSibling.style.setProperty('--x',this.value+'%')">
 <figcaption style="display:flex;justify-content:space-between;font-size:.85em"><span>{escape(a)}</span><span>{escape(b)}</span></figcaption>""", width)
 
@@ -278,7 +280,7 @@ def _choice(im, name, on):
     return (f'<div style="position:relative;min-width:0">{_img(im, name)}<input type="radio" name="pick" aria-label="{escape(name)}"'
             f'{" checked" if on else ""} style="{look};box-shadow:{_RING if on else "none"}"></div>')
 
-# %% ../nbs/00_core.ipynb #466984ee
+# %% ../nbs/00_core.ipynb #d5f2293f
 def switch_grid(images, # Rows of pictures, one row for each value in `rows`
                 rows, cols, # Values of the two settings
                 names=('', ''), # What the settings are called
@@ -293,9 +295,10 @@ def switch_grid(images, # Rows of pictures, one row for each value in `rows`
     check(start[0] in range(nr) and start[1] in range(nc), f'start is {start}: the grid has {nr} rows and {nc} columns')
     name = lambda i, j: ', '.join(f'{n} {v}'.strip() for n,v in zip(names, (rows[i], cols[j])))
     cell = lambda text: f'<span style="align-self:center;text-align:center">{escape(text)}</span>'
-    head = cell(f'{names[0]} ↓ {names[1]} →') + ''.join(map(cell, cols))
+    what = f'<span style="grid-column:1/-1">{escape(f"{names[0]} ↓ {names[1]} →")}</span>' if any(names) else ''
+    head = what + cell('') + ''.join(map(cell, cols))
     body = ''.join(cell(r) + ''.join(_choice(im, name(i, j), (i, j)==tuple(start)) for j,im in enumerate(images[i])) for i,r in enumerate(rows))
     return _figure(f"""<div style="display:flex;flex-wrap:wrap;gap:12px;align-items:flex-start;font-size:.85em">
 <div style="flex:1 1 {width//2}px;max-width:{width}px">{_img(images[start[0]][start[1]], name(*start))}<output>{escape(name(*start))}</output></div>
 <form role="radiogroup" aria-label="settings" onsubmit="return false" onchange="{_PICK}" onkeydown="{_WALK.format(n=nc)}"
-style="flex:1 1 {width}px;display:grid;gap:3px;grid-template-columns:minmax(3em,auto) repeat({nc},minmax(0,1fr))">{head}{body}</form></div>""", 12+width*5//2)
+style="flex:1 1 {width}px;display:grid;gap:3px;grid-template-columns:minmax(2.5em,auto) repeat({nc},minmax(0,1fr))">{head}{body}</form></div>""", 12+width*5//2)
