@@ -85,7 +85,7 @@ def site(cfg):
     shutil.rmtree(proc, ignore_errors=True)  # nbdev would keep pages that are no longer there
     refresh_quarto_yml()
     proc_nbs()
-    prepare(proc, cfg.nbs_path, cfg.git_url)
+    prepare(proc, cfg.nbs_path)
     rename(proc, cfg.doc_host + cfg.doc_baseurl)
     for w in build(proc).warnings: print('warning:', w)
     shutil.rmtree(cfg.doc_path, ignore_errors=True)

@@ -64,7 +64,7 @@ def with_code(cell, code):
     return cell
 
 
-def doors(text, repo):
+def doors(text):
     "The Colab badge as two links, without the picture that it would fetch."
     def links(m):
         nb = re.sub(r'^https://colab\.research\.google\.com/github/', 'https://github.com/', m[1])
@@ -73,9 +73,15 @@ def doors(text, repo):
     return re.sub(r'\[!\[Open in Colab\]\([^)]*\)\]\(([^)]*)\)', links, text)
 
 
+def unnest(text):
+    "`text` without the links that nbdev puts around code: those inside another link, and those to private names."
+    inner = r'\[(`[^`\n]*`)\]\([^()\s]*\)'
+    text = re.sub(rf'\[((?:[^\[\]\n]|{inner})*)\]\(([^()\s]*)\)', lambda m: '[' + re.sub(inner, r'\1', m[1]) + f']({m[3]})', text)
+    return re.sub(r'\[(`_\w*`)\]\([^()\s]*\)', r'\1', text)
+
+
 def prepare(proc, # nbdev's processed notebooks
-            nbs,  # The notebooks as written
-            repo  # Address of the repository
+            nbs   # The notebooks as written
     ):
     "Turn processed notebooks into pages to read."
     for p in proc.glob('*.ipynb'):
@@ -83,7 +89,7 @@ def prepare(proc, # nbdev's processed notebooks
         tell_code(nb, raw)
         nb['cells'] = [c for c in nb['cells'] if not (c['cell_type'] == 'code' and '/content ]' in src(c))]  # for Colab alone
         for c in nb['cells']:
-            if c['cell_type'] == 'markdown': c['source'] = doors(src(c), repo)
+            if c['cell_type'] == 'markdown': c['source'] = doors(unnest(src(c)))
         p.write_text(json.dumps(nb, ensure_ascii=False), encoding='utf-8')
 
 
