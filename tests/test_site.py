@@ -62,6 +62,7 @@ def readers(browser, docs):
     context = browser.new_context(viewport={'width': 1280, 'height': 900}, reduced_motion='reduce')
     def get(name):
         if name not in made: made[name] = Reader(context.new_page(), docs, name)
+        made[name].page.bring_to_front()  # pages behind others are slowed down
         return made[name]
     yield get
     context.close()

@@ -61,7 +61,7 @@ def spread(config, # Text of `_quarto.yml`
     ):
     "`config` with its patterns for pages, such as `05_*.ipynb`, written out: renamed pages would not match them."
     def names(m): return ''.join(f'{m[1]}{p}.ipynb\n' for p in sorted(pages) if fnmatch(p, m[2]))
-    return re.sub(r'^(\s*- )["\']?([\w*\[\]-]*\*[\w*\[\]-]*)\.ipynb["\']?\n', names, config, flags=re.M)
+    return re.sub(r'^(\s*- )auto: ["\']?([\w*\[\]-]*\*[\w*\[\]-]*)\.ipynb["\']?\n', names, config, flags=re.M)
 
 
 def rename(proc, # nbdev's processed notebooks
