@@ -173,6 +173,10 @@ def test_search_finds(on):
     hit = page.locator('.search-result').first
     hit.wait_for(timeout=5000)
     assert 'prompt2prompt.html' in hit.get_attribute('href')
+    page.keyboard.press('ControlOrMeta+a')
+    page.keyboard.type('share of signal')
+    page.wait_for_function("document.querySelector('.search-result-text').textContent.includes('signal')")
+    assert '\\' not in ''.join(page.locator('.search-result-text').all_inner_texts())
     page.keyboard.press('Escape')
 
 

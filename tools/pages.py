@@ -116,6 +116,12 @@ def mend(html):
     return html
 
 
+def words(text):
+    "`text` of a page for the search: without TeX, and without the word on the links to the code."
+    text = re.sub(r'\\(?:bar|hat|tilde|mathcal|mathrm|left|right|[bB]igg?|[,;!])', '', text)
+    return re.sub(r'\\([a-zA-Z]+)', r'\1', text).removesuffix(' source').strip()
+
+
 def finish(docs # The rendered site
     ):
     "Put beside the pages what they would fetch, and mend them."
@@ -123,6 +129,8 @@ def finish(docs # The rendered site
     shutil.copytree(VENDOR/'katex', libs/'katex', dirs_exist_ok=True)
     for css in (libs/'themes').glob('*.css'):  # themes ask for web fonts; the system's are as good
         css.write_text(re.sub(r'@import\s*(?:url\([^)]*\)|"[^"]*"|\'[^\']*\')[^;]*;', '', css.read_text(encoding='utf-8')), encoding='utf-8')
-    index = (docs/'search.json').read_text(encoding='utf-8')
+    index = json.loads((docs/'search.json').read_text(encoding='utf-8'))
+    index = json.dumps([e | {'text': words(e['text'])} for e in index], ensure_ascii=False)
+    (docs/'search.json').write_text(index, encoding='utf-8')
     (libs/'search.js').write_text(f'window.searchIndex = {index}', encoding='utf-8')
     for p in docs.glob('*.html'): p.write_text(mend(p.read_text(encoding='utf-8')), encoding='utf-8')
