@@ -210,7 +210,7 @@ onpointerdown="{_SLIDE}" onpointermove="{_SLIDE}" ondragstart="return false">{_i
 oninput="this.previousElementSibling.style.setProperty('--x',this.value+'%')">
 <figcaption style="display:flex;justify-content:space-between;font-size:.85em"><span>{escape(a)}</span><span>{escape(b)}</span></figcaption>""", width)
 
-# %% ../nbs/00_core.ipynb #6714fad7
+# %% ../nbs/00_core.ipynb #eb0c0ca9
 _STEP = ("const f=this.closest('figure');f.querySelectorAll('[data-i]').forEach(e=>{e.hidden=e.dataset.i!=this.value});"
          "this.setAttribute('aria-valuetext',f.querySelector('output :not([hidden])').textContent)")
 
@@ -229,14 +229,16 @@ def scrub(rows, # Runs: a list of pictures each, as many as there are steps
     check(all(len(r)==len(titles) for r in rows), f'{len(titles)} titles for runs of {have} pictures: give one for each step')
     check(0<=start<len(titles), f'start is {start}: the steps are 0 to {len(titles)-1}')
     part = lambda i, html, tag: f'<{tag} data-i="{i}"{"" if i==start else " hidden"}>{html}</{tag}>'
-    runs = [''.join(part(i, _img(im, f'{l}, {titles[i]}', width), 'div') for i,im in enumerate(r)) + escape(l) for r,l in zip(rows, labels)]
+    run = lambda r, l: ''.join(part(i, _img(im, f'{l}, {titles[i]}', width), 'div') for i,im in enumerate(r)) + escape(l)
+    words = ''.join(part(i, escape(t), 'span') for i,t in enumerate(titles))
     return _figure(f"""<div style="display:grid;grid-template-columns:repeat({n},1fr);gap:8px;font-size:.85em">
-{"".join(f'<div style="min-width:0">{r}</div>' for r in runs)}</div>
+{"".join(f'<div style="min-width:0">{run(r, l)}</div>' for r,l in zip(rows, labels))}</div>
 <input type="range" min="0" max="{len(titles)-1}" value="{start}" aria-label="step" aria-valuetext="{escape(titles[start])}"
-style="width:100%;margin:.3rem 0 0" oninput="{_STEP}"><output style="font-size:.85em">{"".join(part(i, escape(t), 'span') for i,t in enumerate(titles))}</output>""", n*width + 8*(n-1))
+style="width:100%;margin:.3rem 0 0" oninput="{_STEP}"><output style="font-size:.85em">{words}</output>""", n*width + 8*(n-1))
 
-# %% ../nbs/00_core.ipynb #8cf1c577
-_LIGHT = ("const b=event.currentTarget,all=[...this.querySelectorAll('button')],held=x=>x.getAttribute('aria-pressed')=='true',k=event.type;"
+# %% ../nbs/00_core.ipynb #2f406193
+_LIGHT = ("const b=event.currentTarget,all=[...this.querySelectorAll('button')],"
+          "held=x=>x.getAttribute('aria-pressed')=='true',k=event.type;"
           "if(k=='click'){const on=!held(b);all.forEach(x=>{const y=on&&x==b;"
           "x.setAttribute('aria-pressed',y);x.style.background=y?'rgba(128,128,128,.4)':'none'})}"
           "const h=all.find(held),v=k=='focus'||k=='mouseenter'?b.value:h?h.value:-1;"
@@ -249,7 +251,7 @@ def _light(m):
     m = (m - m.min())/max(float(np.ptp(m)), 1e-12)
     return 0.15 + 0.85*np.asarray(Image.fromarray(m).resize((96, 96), Image.Resampling.BICUBIC)).clip(0, 1)
 
-# %% ../nbs/00_core.ipynb #e6e34506
+# %% ../nbs/00_core.ipynb #6cec5ae5
 def word_lights(image:Image.Image, # The picture
                 words, # The prompt's words, in order
                 maps, # Where each is seen, (h,w) each, any range
@@ -259,28 +261,30 @@ def word_lights(image:Image.Image, # The picture
     words, maps = [str(w) for w in words], list(maps)
     check(words and len(words)==len(maps), f'{len(words)} words and {len(maps)} maps: give each word its map')
     call = ' '.join(f'on{e}="this.parentNode.oninput(event)"' for e in ('click', 'focus', 'blur', 'mouseenter', 'mouseleave'))
-    button = ('<button type="button" value="{}" aria-pressed="false" style="font:inherit;color:inherit;background:none;border:1px solid;border-radius:.4em;'
-              'padding:.15em .55em;min-height:2em;cursor:pointer" {}>{}</button>')
+    button = ('<button type="button" value="{}" aria-pressed="false" style="font:inherit;color:inherit;background:none;'
+              'border:1px solid;border-radius:.4em;padding:.15em .55em;min-height:2em;cursor:pointer" {}>{}</button>')
     layers = ''.join(f'<div data-i="{i}" hidden style="position:absolute;inset:0;mix-blend-mode:multiply">'
                      + _img(_light(m), f'where the model sees “{w}”', style='height:100%') + '</div>' for i,(w,m) in enumerate(zip(words, maps)))
     return _figure(f"""<div role="group" aria-label="words of the prompt" style="display:flex;flex-wrap:wrap;gap:.35em;margin-bottom:.5em"
 oninput="{_LIGHT}">{"".join(button.format(i, call, escape(w)) for i,w in enumerate(words))}</div>
 <div style="position:relative;isolation:isolate">{_img(image, "the picture: " + " ".join(words), 2*width)}{layers}</div>""", width)
 
-# %% ../nbs/00_core.ipynb #50ef4228
+# %% ../nbs/00_core.ipynb #af15b51b
 _RING = 'inset 0 0 0 3px #fff,inset 0 0 0 5px #06c'
 _PICK = ("const f=this.closest('figure'),m=f.querySelector('img'),c=event.target,t=c.previousElementSibling;m.src=t.src;m.alt=t.alt;"
-         "f.querySelector('output').textContent=t.alt;this.querySelectorAll('input').forEach(x=>{x.style.boxShadow=x.checked?'RING':'none'})").replace('RING', _RING)
+         "f.querySelector('output').textContent=t.alt;"
+         "this.querySelectorAll('input').forEach(x=>{x.style.boxShadow=x.checked?'RING':'none'})").replace('RING', _RING)
 _WALK = ("const d={{ArrowUp:-{n},ArrowDown:{n},ArrowLeft:-1,ArrowRight:1}}[event.key];if(d){{event.preventDefault();"
          "const r=[...this.querySelectorAll('input')],x=r[r.indexOf(event.target)+d];if(x){{x.focus();x.click()}}}}")
 
-def _choice(im, name, on):
+def _choice(im, name, on, width):
     "A small picture with a radio button that covers it."
-    look = 'appearance:none;position:absolute;inset:0;width:100%;height:100%;margin:0;border:0;border-radius:0;background:none;cursor:pointer'
-    return (f'<div style="position:relative;min-width:0">{_img(im, name)}<input type="radio" name="pick" aria-label="{escape(name)}"'
+    look = ('appearance:none;position:absolute;inset:0;width:100%;height:100%;margin:0;border:0;border-radius:0;'
+            'background:none;cursor:pointer')
+    return (f'<div style="position:relative;min-width:0">{_img(im, name, width)}<input type="radio" name="pick" aria-label="{escape(name)}"'
             f'{" checked" if on else ""} style="{look};box-shadow:{_RING if on else "none"}"></div>')
 
-# %% ../nbs/00_core.ipynb #d5f2293f
+# %% ../nbs/00_core.ipynb #0674a86f
 def switch_grid(images, # Rows of pictures, one row for each value in `rows`
                 rows, cols, # Values of the two settings
                 names=('', ''), # What the settings are called
@@ -297,8 +301,10 @@ def switch_grid(images, # Rows of pictures, one row for each value in `rows`
     cell = lambda text: f'<span style="align-self:center;text-align:center">{escape(text)}</span>'
     what = f'<span style="grid-column:1/-1">{escape(f"{names[0]} ↓ {names[1]} →")}</span>' if any(names) else ''
     head = what + cell('') + ''.join(map(cell, cols))
-    body = ''.join(cell(r) + ''.join(_choice(im, name(i, j), (i, j)==tuple(start)) for j,im in enumerate(images[i])) for i,r in enumerate(rows))
+    choices = lambda i: ''.join(_choice(im, name(i, j), (i, j)==tuple(start), width) for j,im in enumerate(images[i]))
+    body = ''.join(cell(r) + choices(i) for i,r in enumerate(rows))
+    large = _img(images[start[0]][start[1]], name(*start), width)
     return _figure(f"""<div style="display:flex;flex-wrap:wrap;gap:12px;align-items:flex-start;font-size:.85em">
-<div style="flex:1 1 {width//2}px;max-width:{width}px">{_img(images[start[0]][start[1]], name(*start))}<output>{escape(name(*start))}</output></div>
+<div style="flex:1 1 {width//2}px;max-width:{width}px">{large}<output>{escape(name(*start))}</output></div>
 <form role="radiogroup" aria-label="settings" onsubmit="return false" onchange="{_PICK}" onkeydown="{_WALK.format(n=nc)}"
 style="flex:1 1 {width}px;display:grid;gap:3px;grid-template-columns:minmax(2.5em,auto) repeat({nc},minmax(0,1fr))">{head}{body}</form></div>""", 12+width*5//2)
