@@ -1,14 +1,21 @@
 "Make the pictures that travel with the project: the sprite sheet, the example picture, and the teaser."
-import shutil, sys
+import json, shutil, sys
 from pathlib import Path
+
+from PIL import Image
 
 from nulltext_nb.cli import nulltext_demo
 from nulltext_nb.scenes import DATA, EXAMPLE, EXAMPLE_FILE, fetch_art, mk_atlas
+
+SHOWN = {'penguin': 'cat → penguin', 'blue': 'red → blue', 'beach': 'on grass → on the beach'}  # under the sliders of the home page
 
 if __name__ == '__main__':
     root = Path(__file__).resolve().parents[1]
     if 'atlas' in sys.argv: mk_atlas(fetch_art(root/'.sprites')).save(DATA/'atlas.png', optimize=True)  # needs npm and resvg_py
     EXAMPLE.draw(256).save(EXAMPLE_FILE)
     if nulltext_demo(['--out', str(root/'out'/'demo')]): sys.exit(1)
-    (root/'nbs'/'images').mkdir(exist_ok=True)
-    shutil.copy(root/'out'/'demo'/'strip.png', root/'nbs'/'images'/'teaser.png')
+    demo, images = root/'out'/'demo', root/'nbs'/'images'
+    images.mkdir(exist_ok=True)
+    Image.open(demo/'strip.png').convert('RGB').save(images/'teaser.webp', quality=90, method=6)  # a tenth of the bytes
+    made = {e['change']: e['file'] for e in json.loads((demo/'report.json').read_text(encoding='utf-8'))['edits']}
+    for name, change in SHOWN.items(): shutil.copy(demo/made[change], images/f'{name}.png')

@@ -1,5 +1,7 @@
 "Build the site into _docs/, and README.md from the index, without network and without the Quarto program."
-import re, shutil
+import re, shutil, sys
+from fnmatch import fnmatch
+from pathlib import Path
 
 import nbformat
 from nbconvert import MarkdownExporter
@@ -7,6 +9,9 @@ from nbdev.config import get_config
 from nbdev.quarto import refresh_quarto_yml
 from nbdev.serve import proc_nbs
 from smalldocs.site import build
+
+sys.path.insert(0, str(Path(__file__).parent))
+from pages import finish, prepare
 
 
 def shown(cell):
@@ -41,6 +46,7 @@ def readme(cfg):
     nb.cells = [c for c in map(shown, nb.cells) if c]
     for c in nb.cells:  # GitHub shows no pictures that stand inside the page: the strip at the top is a file
         if c.cell_type == 'code': c.outputs = [o for o in c.outputs if 'text/html' not in o.get('data', {})]
+    nb.cells = [c for c in nb.cells if c.source or c.get('outputs')]
     nb.metadata.language_info = {'name': 'python'}  # for the code fences; nbdev cleans it away
     exporter = MarkdownExporter()
     exporter.config.NbConvertBase.display_data_priority = ['text/markdown', 'image/png', 'image/jpeg', 'text/plain']
@@ -50,17 +56,27 @@ def readme(cfg):
     return re.sub(r'\n{3,}', '\n\n', md).strip() + '\n', res['outputs']
 
 
+def spread(config, # Text of `_quarto.yml`
+           pages   # Names of the notebooks
+    ):
+    "`config` with its patterns for pages, such as `05_*.ipynb`, written out: renamed pages would not match them."
+    def names(m): return ''.join(f'{m[1]}{p}.ipynb\n' for p in sorted(pages) if fnmatch(p, m[2]))
+    return re.sub(r'^(\s*- )auto: ["\']?([\w*\[\]-]*\*[\w*\[\]-]*)\.ipynb["\']?\n', names, config, flags=re.M)
+
+
 def rename(proc, # nbdev's processed notebooks
            site  # The site's address
     ):
     "Give pages their names on the site and make links between them relative: smalldocs reads no `output-file`."
     pages = [p.stem for p in proc.glob('*.ipynb')]
     names = re.compile(rf"(?<![\w/])({'|'.join(pages)})\.(ipynb|html)\b")
-    for p in [*proc.glob('*.ipynb'), proc/'_quarto.yml']:
+    config = proc/'_quarto.yml'
+    config.write_text(spread(config.read_text(encoding='utf-8'), pages), encoding='utf-8')
+    for p in [*proc.glob('*.ipynb'), config]:
         text = p.read_text(encoding='utf-8').replace(f'{site}/', '')
         text = re.sub(r'output-file: [\w.]+\\n', '', text)
         p.write_text(names.sub(lambda m: f'{page(m[1])}.{m[2]}', text), encoding='utf-8')
-        p.rename(p.with_stem(page(p.stem)))
+        if p != config: p.rename(p.with_stem(page(p.stem)))
 
 
 def site(cfg):
@@ -69,10 +85,12 @@ def site(cfg):
     shutil.rmtree(proc, ignore_errors=True)  # nbdev would keep pages that are no longer there
     refresh_quarto_yml()
     proc_nbs()
+    prepare(proc, cfg.nbs_path)
     rename(proc, cfg.doc_host + cfg.doc_baseurl)
     for w in build(proc).warnings: print('warning:', w)
     shutil.rmtree(cfg.doc_path, ignore_errors=True)
     shutil.move(proc/cfg.doc_path.name, cfg.doc_path)
+    finish(cfg.doc_path)
 
 
 if __name__ == '__main__':

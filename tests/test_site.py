@@ -1,0 +1,317 @@
+"The site as a reader meets it: built once, opened from files in a real browser, read, operated, and weighed."
+import os, re, shutil
+from collections import Counter
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from conftest import ROOT, python
+
+PAGES = ['index', *sorted(re.sub(r'^\d+[a-z]*_', '', p.stem) for p in (ROOT/'nbs').glob('[0-9]*.ipynb'))]
+LIMITS = {'index': 1.5e6}  # bytes; a lesson may weigh LESSON
+LESSON = 4e6
+NEEDED = bool(os.environ.get('SITE_TESTS'))  # set where nothing may be skipped
+FLAGS = '--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync'
+
+each_page = pytest.mark.parametrize('name', PAGES)
+
+
+def missing(what):
+    "Skip for want of `what`, or fail where that is not allowed."
+    (pytest.fail if NEEDED else pytest.skip)(f'no {what}: the pages were not opened in a browser')
+
+
+@pytest.fixture(scope='session')
+def docs(tree, tmp_path_factory):
+    "The site, built in a copy of the project, so that the copy that a reader may have open stays as it is."
+    src = shutil.copytree(tree, tmp_path_factory.mktemp('site')/'tree', symlinks=True)
+    out = python('tools/docs.py', cwd=src, env=os.environ | {'PYTHONPATH': str(src)})
+    assert 'warning' not in out.lower(), out
+    return src/'_docs'
+
+
+@pytest.fixture(scope='session')
+def browser():
+    chromium = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)
+    if not chromium: missing('Chromium (Debian: apt-get install chromium)')
+    from playwright.sync_api import sync_playwright
+    with sync_playwright() as p:
+        browser = p.chromium.launch(executable_path=chromium, args=FLAGS.split())
+        yield browser
+        browser.close()
+
+
+class Reader:
+    "One page of the site in the browser, and what it said and asked for while it loaded."
+    def __init__(self, page, docs, name):
+        self.page, self.said, self.asked, self.failed = page, [], [], []
+        page.on('console', lambda m: m.type in ('error', 'warning') and self.said.append(m.text))
+        page.on('pageerror', lambda e: self.said.append(str(e)))
+        page.on('request', lambda r: self.asked.append(r.url))
+        page.on('requestfailed', lambda r: self.failed.append(r.url))
+        page.goto((docs/f'{name}.html').as_uri())
+        page.evaluate('document.fonts.ready')
+
+    def files(self): return {Path(unquote(urlsplit(u).path)) for u in self.asked if u.startswith('file:')}
+
+
+@pytest.fixture(scope='session')
+def readers(browser, docs):
+    "Every page of the site, opened once, when it is first asked for."
+    made = {}
+    context = browser.new_context(viewport={'width': 1280, 'height': 900}, reduced_motion='reduce')
+    def get(name):
+        if name not in made: made[name] = Reader(context.new_page(), docs, name)
+        made[name].page.bring_to_front()  # pages behind others are slowed down
+        return made[name]
+    yield get
+    context.close()
+
+
+@pytest.fixture
+def on(readers): return lambda name: readers(name).page
+
+
+# ---- Reading
+
+@each_page
+def test_page_loads_alone(readers, docs, name):
+    r = readers(name)
+    assert not r.said and not r.failed
+    outside = [u[:100] for u in r.asked if not u.startswith(('data:', docs.as_uri()))]
+    assert not outside, 'requests that leave the site'
+    assert r.page.title() and r.page.locator('h1').count() == 1
+
+
+@each_page
+def test_page_is_light(readers, docs, name):
+    weight = sum(p.stat().st_size for p in readers(name).files())
+    assert weight <= LIMITS.get(name, LESSON), f'{weight/1e6:.2f} MB'
+
+
+@each_page
+def test_nothing_raw_shows(on, name):
+    "No TeX, directives, fences of divs or references that should have become something else."
+    page = on(name)
+    text = page.evaluate('''() => { const c = document.querySelector('main').cloneNode(true);
+        c.querySelectorAll('.katex, pre, code, script, style').forEach(e => e.remove()); return c.textContent }''')
+    found = re.findall(r'\\[a-zA-Z]{2,}|\$\$|\\\(|:::|@(?:fig|eq|sec|tbl)-\w+|#\|.*|\]\([^)]*\)|\*\*', text)
+    assert not found
+    assert not page.locator('.katex-error').count()
+    if page.locator('.math').count(): assert page.locator('.katex').count() >= page.locator('.math').count()
+    code = page.evaluate('() => [...document.querySelectorAll("pre")].map(e => e.textContent).join("\\n")')
+    assert not re.findall(r'^#\| .*', code, re.M), 'directives in the code'
+
+
+def test_links_resolve(readers, docs):
+    ids, links = {}, []
+    for name in PAGES:
+        page = readers(name).page
+        ids[f'{name}.html'] = page.evaluate('() => [...document.querySelectorAll("[id]")].map(e => e.id)')
+        links += [(name, h) for h in page.evaluate('() => [...document.querySelectorAll("a[href]")].map(e => e.getAttribute("href"))')]
+    bad = []
+    for name, href in links:
+        u = urlsplit(href)
+        if u.scheme or not href: continue
+        target = unquote(u.path) or f'{name}.html'
+        if not (docs/target).is_file() or (u.fragment and unquote(u.fragment) not in ids.get(target, ())): bad.append((name, href))
+    assert not bad
+    assert not [i for n in ids for i, k in Counter(ids[n]).items() if k > 1], 'ids that stand twice on a page'
+    assert not [p for p in PAGES if not any(n != p and h.split('#')[0] == f'{p}.html' for n, h in links)], 'pages that no page links to'
+
+
+def test_reading_order(on):
+    "The sidebar holds every page once, and next leads through them in its order."
+    page = on('index')
+    bar = page.evaluate('() => [...document.querySelectorAll("#quarto-sidebar a[href]")].map(e => e.getAttribute("href"))')
+    assert sorted(bar) == sorted(f'{p}.html' for p in PAGES)
+    sections = page.locator('.sidebar-item-section > .sidebar-item-container .menu-text').all_inner_texts()
+    assert sections == ['Learn', 'Edit', 'Measure', 'Embedded model', 'Reference']
+    mapped = page.evaluate('() => [...document.querySelectorAll(".map a")].map(e => e.getAttribute("href"))')
+    assert mapped == [p for p in bar if p != 'index.html'], 'the map and the sidebar differ'
+    for here, there in zip(bar, bar[1:]):
+        assert on(here[:-5]).locator('.nav-page-next a').get_attribute('href') == there
+        assert on(there[:-5]).locator('.nav-page-previous a').get_attribute('href') == here
+
+
+@each_page
+def test_no_sideways_scroll_on_a_phone(on, name):
+    page = on(name)
+    page.set_viewport_size({'width': 390, 'height': 844})
+    try: wide = page.evaluate('document.documentElement.scrollWidth')
+    finally: page.set_viewport_size({'width': 1280, 'height': 900})
+    assert wide <= 390
+
+
+@each_page
+def test_accessible(on, name):
+    "axe-core's rules, contrast and names among them, in the light and in the dark; what is hidden at first is shown to it too."
+    pytest.importorskip('axe_playwright_python') if not NEEDED else None
+    import axe_playwright_python
+    page = on(name)
+    if not page.evaluate('"axe" in window'):
+        page.evaluate((Path(axe_playwright_python.__file__).parent/'axe.min.js').read_text(encoding='utf-8'))
+    run = '''async () => (await axe.run(document, {resultTypes: ['violations'],
+        runOnly: {type: 'tag', values: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa']}}))
+        .violations.map(v => `${v.id}: ${v.nodes.length} × ${v.nodes[0].target} ${v.nodes[0].failureSummary.split('\\n').slice(1, 2)}`)'''
+    assert not page.evaluate(run)
+    page.evaluate('smalldocsToggleScheme()')
+    try:
+        page.wait_for_function('document.documentElement.classList.contains("quarto-dark")')
+        dark = page.evaluate(run.replace("runOnly: {type: 'tag', values: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa']}", "runOnly: ['color-contrast']"))
+    finally:
+        page.evaluate('smalldocsToggleScheme()')
+    assert not dark
+
+
+# ---- Operating
+
+def test_search_finds(on):
+    page = on('index')
+    page.keyboard.press('/')
+    page.keyboard.type('local_mask')
+    hit = page.locator('.search-result').first
+    hit.wait_for(timeout=5000)
+    assert 'prompt2prompt.html' in hit.get_attribute('href')
+    page.keyboard.press('ControlOrMeta+a')
+    page.keyboard.type('share of signal')
+    page.wait_for_function("document.querySelector('.search-result-text').textContent.includes('signal')")
+    assert '\\' not in ''.join(page.locator('.search-result-text').all_inner_texts())
+    page.keyboard.press('Escape')
+
+
+def test_light_and_dark(browser, docs):
+    "The page follows the system, and the switch at the top overrules it."
+    page = browser.new_page(color_scheme='dark')
+    page.goto((docs/'index.html').as_uri())
+    colour = 'getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)[0]'
+    assert page.evaluate(colour) < 60
+    page.locator('.quarto-color-scheme-toggle').first.click()
+    page.wait_for_function(f'{colour} > 200')
+    page.close()
+
+
+def figures(page, what): return page.locator(f'main figure:has({what})')
+
+
+def test_before_and_after(on):
+    page = on('index')
+    figs = figures(page, '> input[type=range]')
+    assert figs.count() >= 3
+    fig = figs.first
+    slider, stage = fig.locator('input'), fig.locator('div').first
+    at = lambda: float(stage.evaluate('e => getComputedStyle(e).getPropertyValue("--x")').strip().rstrip('%'))
+    start = at()
+    slider.focus()
+    page.keyboard.press('ArrowRight')
+    assert at() == start + 1
+    page.keyboard.press('End')
+    assert at() == 100
+    stage.scroll_into_view_if_needed()
+    box = stage.bounding_box()
+    y = box['y'] + box['height']/2
+    page.mouse.move(box['x'] + 0.2*box['width'], y)
+    page.mouse.down()
+    page.mouse.move(box['x'] + 0.4*box['width'], y)
+    page.mouse.up()
+    assert abs(at() - 40) <= 1 and slider.input_value() == str(round(at()))
+    page.mouse.move(box['x'] + 0.9*box['width'], y)
+    assert abs(at() - 40) <= 1  # the button is up
+
+
+@pytest.mark.parametrize('name', ['core', 'inversion', 'edit'])
+def test_slider_through_steps(on, name):
+    page = on(name)
+    fig = figures(page, '> output').first
+    slider = fig.locator('input')
+    shown = lambda: [i.get_attribute('alt') for i in fig.locator('img').all() if i.is_visible()]
+    before, rows = shown(), fig.locator('> div > div').count()
+    assert len(before) == rows >= 2
+    slider.focus()
+    page.keyboard.press('ArrowRight')
+    after = shown()
+    assert len(after) == rows and not set(before) & set(after)
+    step = fig.locator('output').inner_text()
+    assert slider.get_attribute('aria-valuetext') == step and all(a.endswith(step) for a in after)
+    slider.scroll_into_view_if_needed()
+    box = slider.bounding_box()
+    page.mouse.click(box['x'] + box['width'] - 2, box['y'] + box['height']/2)
+    assert slider.input_value() == slider.get_attribute('max')
+    assert shown() != after and fig.locator('output').inner_text() != step
+
+
+@pytest.mark.parametrize('name', ['core', 'attention'])
+def test_words_light_up(on, name):
+    page = on(name)
+    fig = figures(page, 'button[aria-pressed]').first
+    words, layers = fig.locator('button').all(), fig.locator('[data-i]').all()
+    assert len(words) == len(layers) > 2
+    lit = lambda: [i for i, l in enumerate(layers) if l.is_visible()]
+    fig.scroll_into_view_if_needed()
+    assert lit() == []
+    words[1].hover()
+    assert lit() == [1]
+    page.mouse.move(0, 0)
+    assert lit() == []
+    words[0].focus()
+    page.keyboard.press('Tab')
+    assert lit() == [1]
+    page.keyboard.press('Tab')
+    assert lit() == [2]
+    page.keyboard.press('Enter')  # held: it stays when the focus leaves
+    page.evaluate('document.activeElement.blur()')
+    assert lit() == [2] and words[2].get_attribute('aria-pressed') == 'true'
+    words[0].click()
+    page.mouse.move(0, 0)
+    page.evaluate('document.activeElement.blur()')
+    assert lit() == [0] and words[2].get_attribute('aria-pressed') == 'false'
+    words[0].click()
+    page.mouse.move(0, 0)
+    page.evaluate('document.activeElement.blur()')
+    assert lit() == []
+
+
+@pytest.mark.parametrize('name', ['core', 'prompt2prompt'])
+def test_grid_of_settings(on, name):
+    page = on(name)
+    fig = figures(page, 'form').first
+    large, choices = fig.locator('img').first, fig.locator('input').all()
+    names = [c.get_attribute('aria-label') for c in choices]
+    chosen = lambda: [i for i, c in enumerate(choices) if c.is_checked()]
+    def agree(i):
+        assert chosen() == [i] and large.get_attribute('alt') == fig.locator('output').inner_text() == names[i]
+        assert large.get_attribute('src') == fig.locator('form img').nth(i).get_attribute('src')
+        assert [c.evaluate('e => e.style.boxShadow') != 'none' for c in choices] == [j == i for j in range(len(choices))]
+    cols = len({n.split(', ')[1] for n in names})
+    agree(chosen()[0])
+    choices[0].click()
+    agree(0)
+    for key, i in ('ArrowRight', 1), ('ArrowDown', 1 + cols), ('ArrowLeft', cols), ('ArrowUp', 0), ('ArrowUp', 0):
+        page.keyboard.press(key)
+        agree(i)
+    choices[-1].click()
+    agree(len(choices) - 1)
+
+
+def test_touch(browser, docs):
+    "The same by finger, on a phone's screen."
+    context = browser.new_context(viewport={'width': 390, 'height': 844}, has_touch=True, is_mobile=True)
+    page = context.new_page()
+    page.goto((docs/'core.html').as_uri())
+    word = figures(page, 'button[aria-pressed]').first
+    word.locator('button').nth(2).tap()
+    assert [l.is_visible() for l in word.locator('[data-i]').all()][:4] == [False, False, True, False]
+    word.locator('button').nth(2).tap()
+    assert not any(l.is_visible() for l in word.locator('[data-i]').all())
+    grid = figures(page, 'form').first
+    grid.locator('input').nth(3).tap()
+    assert grid.locator('output').inner_text() == grid.locator('input').nth(3).get_attribute('aria-label')
+    steps = figures(page, '> output').first
+    slider = steps.locator('input')
+    slider.scroll_into_view_if_needed()
+    box = slider.bounding_box()
+    page.touchscreen.tap(box['x'] + 3, box['y'] + box['height']/2)
+    assert slider.input_value() == '0' and steps.locator('output').inner_text() == slider.get_attribute('aria-valuetext')
+    page.locator('.quarto-btn-toggle').tap()
+    assert page.locator('#quarto-sidebar a[href="inversion.html"]').is_visible()
+    context.close()

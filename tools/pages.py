@@ -1,0 +1,136 @@
+"What the site shows of a notebook, and what is mended in the rendered pages so that they need no network."
+import ast, json, re, shutil
+from pathlib import Path
+
+VENDOR = Path(__file__).parent/'vendor'
+DEFS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+
+
+# ---- Notebooks, between nbdev's processing and rendering
+
+def src(cell): return ''.join(cell['source'])
+
+
+def mk_code(source, cell_id):
+    return dict(cell_type='code', execution_count=None, id=cell_id, metadata={'language': 'python'}, outputs=[], source=source)
+
+
+def doc_name(node):
+    "The name under which nbdev documents `node`; None for what it passes over. A patch belongs to its class."
+    if not isinstance(node, DEFS) or node.name.startswith('_'): return None
+    patch = any('patch' in ast.unparse(d) for d in node.decorator_list)
+    return f'{ast.unparse(node.args.args[0].annotation)}.{node.name}' if patch else node.name
+
+
+def pieces(source # Of an exported cell
+    ):
+    "`source` cut before each public definition: (name or None, lines); what stands between goes with what follows."
+    lines, out, start, pending = source.split('\n'), [], 0, ''
+    for node in ast.parse(source).body:
+        if not (name := doc_name(node)): continue
+        out.append((name, '\n'.join(lines[start:node.end_lineno]).strip('\n')))
+        start = node.end_lineno
+    rest = '\n'.join(lines[start:]).strip('\n')
+    if rest and out: out[-1] = (out[-1][0], f'{out[-1][1]}\n\n{rest}')
+    return out or [(None, rest)]
+
+
+def tell_code(nb,  # The notebook as processed by nbdev: exported cells are gone, their signatures stand in their place
+              raw  # The notebook as written
+    ):
+    "Show exported code in full: these pages teach it. Its heading, its link to the file and its anchor stay."
+    is_doc = lambda c: re.search(r'^show_doc\((.*)\)', src(c), re.M)
+    docs = {m[1]: c for c in nb['cells'] if (m := is_doc(c))}
+    kept = [c for c in nb['cells'] if not is_doc(c)]
+    place, have = {}, {c['id'] for c in kept}
+    exported = lambda c: c['cell_type'] == 'code' and re.search(r'^#\|\s*exporti?\b', src(c), re.M)
+    for i, c in enumerate(raw['cells']):
+        if not exported(c): continue
+        before = next((o['id'] for o in raw['cells'][i+1:] if o['id'] in have), None)
+        code = re.sub(r'^#\|.*\n?', '', src(c), flags=re.M).strip('\n')
+        if all(isinstance(n, (ast.Import, ast.ImportFrom)) for n in ast.parse(code).body): continue
+        for j, (name, text) in enumerate(pieces(code)):
+            if name in docs: place.setdefault(before, []).append(with_code(docs.pop(name), text))
+            else: place.setdefault(before, []).append(mk_code(text, f'{c["id"]}{j}'))
+    nb['cells'] = [o for c in kept for o in (*place.pop(c['id'], []), c)] + [o for cs in place.values() for o in cs] + list(docs.values())
+
+
+def with_code(cell, code):
+    "nbdev's documentation `cell`, the code itself in place of the signature."
+    head = ''.join(cell['outputs'][0]['data']['text/markdown'])
+    link, title = re.search(r'^\[source\]\(([^)]*)\)', head, re.M), re.search(r'^#+ .*', head, re.M)[0]
+    source = f'<a class="source" href="{link[1]}">source</a>\n\n' if link else ''
+    cell['outputs'][0]['data'] = {'text/markdown': f'{source}{title}\n\n```python\n{code}\n```'}
+    return cell
+
+
+def doors(text):
+    "The Colab badge as two links, without the picture that it would fetch."
+    def links(m):
+        nb = re.sub(r'^https://colab\.research\.google\.com/github/', 'https://github.com/', m[1])
+        return (f'<p class="doors"><a href="{m[1]}"><i class="bi bi-play-circle" aria-hidden="true"></i> Open in Colab</a> '
+                f'<a href="{nb}"><i class="bi bi-journal-code" aria-hidden="true"></i> Notebook on GitHub</a></p>')
+    return re.sub(r'\[!\[Open in Colab\]\([^)]*\)\]\(([^)]*)\)', links, text)
+
+
+def unnest(text):
+    "`text` without the links that nbdev puts around code: those inside another link, and those to private names."
+    inner = r'\[(`[^`\n]*`)\]\([^()\s]*\)'
+    text = re.sub(rf'\[((?:[^\[\]\n]|{inner})*)\]\(([^()\s]*)\)', lambda m: '[' + re.sub(inner, r'\1', m[1]) + f']({m[3]})', text)
+    return re.sub(r'\[(`_\w*`)\]\([^()\s]*\)', r'\1', text)
+
+
+def prepare(proc, # nbdev's processed notebooks
+            nbs   # The notebooks as written
+    ):
+    "Turn processed notebooks into pages to read."
+    for p in proc.glob('*.ipynb'):
+        nb, raw = json.loads(p.read_text(encoding='utf-8')), json.loads((nbs/p.name).read_text(encoding='utf-8'))
+        tell_code(nb, raw)
+        nb['cells'] = [c for c in nb['cells'] if not (c['cell_type'] == 'code' and '/content ]' in src(c))]  # for Colab alone
+        for c in nb['cells']:
+            if c['cell_type'] == 'markdown': c['source'] = doors(unnest(src(c)))
+        p.write_text(json.dumps(nb, ensure_ascii=False), encoding='utf-8')
+
+
+# ---- Rendered pages
+
+SEARCH = '''<script>
+(() => {  // pages opened as files may not fetch: the search index comes as a script
+  const real = window.fetch;
+  window.fetch = (url, ...rest) => !/(^|\\/)search\\.json$/.test(url) ? real(url, ...rest) : new Promise((ok, no) => {
+    const s = document.createElement('script');
+    s.src = 'site_libs/search.js'; s.onload = () => ok({json: async () => window.searchIndex}); s.onerror = no;
+    document.head.append(s);
+  });
+})();
+</script>'''
+
+
+def mend(html):
+    "A page whose maths and search come from beside it, and whose parts can be reached by the keyboard."
+    html = re.sub(r'https://cdn\.jsdelivr\.net/npm/katex@[\d.]+/dist/', 'site_libs/katex/', html)
+    html = html.replace('<script src="site_libs/smalldocs.js"', SEARCH + '<script src="site_libs/smalldocs.js"')
+    html = re.sub(r'<pre class="sourceCode', '<pre tabindex="0" class="sourceCode', html)  # a wide one scrolls by the arrow keys
+    html = re.sub(r'<pre>(?=<code)', '<pre tabindex="0">', html)
+    return html
+
+
+def words(text):
+    "`text` of a page for the search: without TeX, and without the word on the links to the code."
+    text = re.sub(r'\\(?:bar|hat|tilde|mathcal|mathrm|left|right|[bB]igg?|[,;!])', '', text)
+    return re.sub(r'\\([a-zA-Z]+)', r'\1', text).removesuffix(' source').strip()
+
+
+def finish(docs # The rendered site
+    ):
+    "Put beside the pages what they would fetch, and mend them."
+    libs = docs/'site_libs'
+    shutil.copytree(VENDOR/'katex', libs/'katex', dirs_exist_ok=True)
+    for css in (libs/'themes').glob('*.css'):  # themes ask for web fonts; the system's are as good
+        css.write_text(re.sub(r'@import\s*(?:url\([^)]*\)|"[^"]*"|\'[^\']*\')[^;]*;', '', css.read_text(encoding='utf-8')), encoding='utf-8')
+    index = json.loads((docs/'search.json').read_text(encoding='utf-8'))
+    index = json.dumps([e | {'text': words(e['text'])} for e in index], ensure_ascii=False)
+    (docs/'search.json').write_text(index, encoding='utf-8')
+    (libs/'search.js').write_text(f'window.searchIndex = {index}', encoding='utf-8')
+    for p in docs.glob('*.html'): p.write_text(mend(p.read_text(encoding='utf-8')), encoding='utf-8')
