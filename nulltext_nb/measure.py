@@ -76,7 +76,7 @@ def read_results(file)->tuple: # Settings, and a dict from key to result
     except json.JSONDecodeError: raise ValueError(f'{file} is damaged: delete it and measure again') from None
     return (rows[0] if rows else None), {r['key']: r for r in rows[1:]}
 
-# %% ../nbs/11b_measure.ipynb #5aa42680
+# %% ../nbs/11b_measure.ipynb #213629dd
 def _begin(items, file, settings):
     "Lay out the results file and the list of groups that are still to do."
     old, done = read_results(file)
@@ -105,6 +105,7 @@ def run_shared(items:list, # Of (key, thing); keys that agree up to a '/' go to 
     check(file or not state, 'several processes share their work through a file: name one, with --json on the command line')
     file = Path(file or Path(tempfile.mkdtemp())/'results')
     todo, lock = file.with_name(file.name + '.todo'), FileLock(f'{file}.lock')
+    parent = os.getppid()
     if is_first(): _begin(items, file, settings)
     if state: state.wait_for_everyone()
     with tqdm(total=len(items), initial=len(read_results(file)[1]), disable=not (progress and is_first()), desc=file.stem) as bar:
@@ -113,6 +114,7 @@ def run_shared(items:list, # Of (key, thing); keys that agree up to a '/' go to 
             for key,thing in items:
                 if key.split('/')[0]!=group or key in done: continue
                 line = json.dumps(dict(key=key, **work(thing)))
+                check(not state or os.getppid()==parent, 'the launcher was killed: stopped')   # another run may be at work by now
                 with lock, file.open('a', encoding='utf-8') as f: f.write(line + '\n')
                 bar.n = len(read_results(file)[1]); bar.refresh()
     if state: state.wait_for_everyone()
