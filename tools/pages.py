@@ -18,14 +18,14 @@ def mk_code(source, cell_id):
 def doc_name(node):
     "The name under which nbdev documents `node`; None for what it passes over. A patch belongs to its class."
     if not isinstance(node, DEFS) or node.name.startswith('_'): return None
-    patch = any('patch' in ast.unparse(d) for d in node.decorator_list)
+    patch = any(re.match(r'patch\b', ast.unparse(d)) for d in node.decorator_list)
     return f'{ast.unparse(node.args.args[0].annotation)}.{node.name}' if patch else node.name
 
 
 def pieces(source # Of an exported cell
     ):
     "`source` cut before each public definition: (name or None, lines); what stands between goes with what follows."
-    lines, out, start, pending = source.split('\n'), [], 0, ''
+    lines, out, start = source.split('\n'), [], 0
     for node in ast.parse(source).body:
         if not (name := doc_name(node)): continue
         out.append((name, '\n'.join(lines[start:node.end_lineno]).strip('\n')))
