@@ -101,12 +101,11 @@ def load_pairs()->list:
     "The fixed list of the benchmark."
     return [pair_from_json(d) for d in json.loads(PAIRS_FILE.read_text())['pairs']]
 
-# %% ../nbs/12_benchmark.ipynb #5ed39b71
-def untouched(pair:Pair, size:int=64)->np.ndarray: # (H,W) bool
-    "The pixels that the edit should leave alone."
-    S = size or 64
-    if pair.truth is None: return pair.source.masks(S)[list(pair.source.things).index(pair.thing)] < 0.02
-    return (np.asarray(pair.source.draw(S), int) - np.asarray(pair.truth.draw(S), int)==0).all(-1)
+# %% ../nbs/12_benchmark.ipynb #70aaeb84
+def untouched(pair:Pair, size:int)->np.ndarray: # (H,W) bool
+    "The pixels that the edit should leave alone, in a picture of `size` pixels."
+    if pair.truth is None: return pair.source.masks(size)[list(pair.source.things).index(pair.thing)] < 0.02
+    return (np.asarray(pair.source.draw(size), int) - np.asarray(pair.truth.draw(size), int)==0).all(-1)
 
 # %% ../nbs/12_benchmark.ipynb #83a3efe4
 def ssim_map(a, b, window:int=7)->np.ndarray: # (H,W)
