@@ -7,7 +7,7 @@ __all__ = ['VARIANTS', 'at_pivots', 'at_random', 'random_pivots', 'fit_visits', 
            'edit_variant', 'edit_figures', 'variant_gain', 'decode_variant', 'mean_psnr', 'bench_variant',
            'bench_ablation']
 
-# %% ../nbs/13_ablation.ipynb #9ce8d080
+# %% ../nbs/13_ablation.ipynb #2f88386f
 import time
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from .attention import AttentionStore, controlled, find_words, map_gain, mean_maps, word_maps
-from .measure import machine, run_shared, scenes_of
+from .measure import machine, provenance, run_shared, scenes_of
 from .core import check, psnr
 from .inversion import ddim_invert, guide, sample
 from .nulltext import Preset, fit_nulls
@@ -182,7 +182,7 @@ def bench_variant(pipe, name, scenes, images, z0, cond, null, swaps, T, w, count
     if name!='random_caption': out[f'{name}_map_gain'] = variant_gain(pipe, found[edit_at], scenes, w, T)
     return out
 
-# %% ../nbs/13_ablation.ipynb #97f49f9b
+# %% ../nbs/13_ablation.ipynb #9bff82ca
 def bench_ablation(pipe, # From `load_pipe`
                    quick:bool=False, # Two scenes, ten steps, few updates?
                    n:int=16, # Scenes by the held-out artist
@@ -207,4 +207,4 @@ def bench_ablation(pipe, # From `load_pipe`
     rows = run_shared([(v, v) for v in VARIANTS], lambda v: bench_variant(pipe, v, scenes, images, z0, cond, null, swaps, T, w, counts, edit_at),
                       file, dict(n=n, T=T, w=w, counts=counts, edit_at=edit_at, seed=seed) | machine(pipe), progress)
     for row in rows: figures |= {k: v for k,v in row.items() if k!='key'}
-    return figures | dict(seconds=time.time()-start) | machine(pipe) | dict(quick=quick)
+    return figures | dict(seconds=time.time()-start) | provenance(pipe) | dict(quick=quick)

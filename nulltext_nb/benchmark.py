@@ -8,7 +8,7 @@ __all__ = ['KINDS', 'PAIRS_FILE', 'KNOBS_FILE', 'KNOBS', 'FREE', 'GRID', 'COLUMN
            'readings', 'judge_accuracy', 'invert_pair', 'figures_of', 'measure_edit', 'score', 'search_method',
            'search_knobs', 'load_knobs', 'bench_edit', 'summary', 'edit_table', 'knob_table']
 
-# %% ../nbs/12_benchmark.ipynb #d4ccdf52
+# %% ../nbs/12_benchmark.ipynb #d14e3db3
 import json, time
 from dataclasses import asdict, dataclass, replace
 
@@ -18,7 +18,7 @@ import torch.nn.functional as F
 
 from .core import check, psnr
 from .editing import edit
-from .measure import interval, machine, run_shared
+from .measure import interval, machine, provenance, run_shared
 from .methods import METHODS
 from .pipeline import count_units, decode, encode, image_size
 from .scenes import ARTISTS, BACKGROUNDS, COLOURABLE, COLOURS, DATA, HELD_OUT, NOUNS, Scene, Thing, load_judge, random_scene, read_scene
@@ -218,7 +218,7 @@ def load_knobs()->dict:
     "From method to guidance scale, windows and threshold."
     return {m: {k: d[k] for k in GRID} for m,d in json.loads(KNOBS_FILE.read_text()).items() if m in METHODS}
 
-# %% ../nbs/12_benchmark.ipynb #d62880cd
+# %% ../nbs/12_benchmark.ipynb #e6926588
 COLUMNS = ('background_psnr', 'background_ssim', 'structure', 'edit_success', 'kept_success', 'truth_psnr', 'same_psnr', 'reconstruction_psnr', 'invert_units', 'edit_units', 'units', *(f'free_{c}' for c in FREE))
 
 def bench_edit(pipe, # From `load_pipe`
@@ -247,7 +247,7 @@ def bench_edit(pipe, # From `load_pipe`
             out |= {f'{m}.{k}': v for k,v in f.items()}
         return out
     rows = run_shared([(p.key, p) for p in pairs], work, file, dict(T=T, methods=methods, w=w, only=only, quick=quick, knobs=knobs) | machine(pipe), progress)
-    return summary(rows, pairs, methods) | dict(T=T, w=w, quick=quick) | machine(pipe)
+    return summary(rows, pairs, methods) | dict(T=T, w=w, quick=quick) | provenance(pipe)
 
 def summary(rows, pairs, methods)->dict:
     "Means and intervals over pairs, the edits of one scene drawn together."

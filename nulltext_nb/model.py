@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['saturation', 'bench_vae', 'bench_judge', 'bench_samples', 'bench_maps', 'map_iou', 'bench_speed', 'bench_model']
 
-# %% ../nbs/11c_model.ipynb #60909a3e
+# %% ../nbs/11c_model.ipynb #ad33bb44
 import time
 from functools import partial
 
@@ -15,7 +15,7 @@ import torch.nn.functional as F
 
 from .attention import AttentionStore, controlled, find_words, map_gain, mean_maps, word_maps
 from .core import psnr
-from .measure import machine, run_shared, scenes_of
+from .measure import machine, provenance, run_shared, scenes_of
 from .pipeline import EMBEDDED, decode, embed, encode
 from .scenes import ARTISTS, HELD_OUT, read_scene
 from .scheduler import eps_theta
@@ -79,7 +79,7 @@ def map_iou(m, mask, threshold=0.4)->float:
     a, b = m >= threshold*m.max(), F.interpolate(mask[None,None], m.shape, mode='area')[0,0] > 0.5
     return ((a & b).sum()/(a | b).sum()).item()
 
-# %% ../nbs/11c_model.ipynb #4d4e5c4a
+# %% ../nbs/11c_model.ipynb #7f8c62bc
 @torch.no_grad()
 def bench_speed(pipe, n=30)->dict:
     "Megabytes of weights, milliseconds of a forward."
@@ -97,4 +97,4 @@ def bench_model(pipe, quick=False, file=None, progress=True)->dict:
     parts = dict(speed=bench_speed, vae=partial(bench_vae, n=100//k), judge=lambda pipe: bench_judge(400//k),
                  samples=partial(bench_samples, n=200//k), maps=partial(bench_maps, n=100//k))
     rows = run_shared(list(parts.items()), lambda part: part(pipe), file, dict(k=k) | machine(pipe), progress)
-    return {k:v for row in rows for k,v in row.items() if k!='key'} | machine(pipe) | dict(quick=quick)
+    return {k:v for row in rows for k,v in row.items() if k!='key'} | provenance(pipe) | dict(quick=quick)

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['RACERS', 'fit_published', 'HeldMemory', 'run_racer', 'run_lap', 'bench_race', 'race_curve']
 
-# %% ../nbs/12b_race.ipynb #49dcbc4e
+# %% ../nbs/12b_race.ipynb #1a11adfd
 import time
 from dataclasses import replace
 
@@ -17,7 +17,7 @@ from .core import psnr
 from .editing import edit, invert, prepare
 from .fast import fit_least_squares, fit_prompt, implicit_invert
 from .inversion import ddim_invert, guide, sample
-from .measure import interval, machine, run_shared, scenes_of
+from .measure import interval, machine, provenance, run_shared, scenes_of
 from .nulltext import PRESETS, NullFit, fit_nulls
 from .pipeline import count_units, decode, image_size
 from .scenes import HELD_OUT
@@ -54,7 +54,7 @@ def fit_published(pipe, # From `load_pipe`
     if walk: sample(pipe, pivots[0], cond, phis, T, w)
     return NullFit(torch.stack(phis), torch.stack(path), losses)
 
-# %% ../nbs/12b_race.ipynb #d7cb2f96
+# %% ../nbs/12b_race.ipynb #a1806e68
 def _adam(preset): return lambda pipe, z0, cond, null, T, w: fit_nulls(pipe, ddim_invert(pipe, z0, cond, T), cond, null, w, preset)
 def _published(pipe, z0, cond, null, T, w): return fit_published(pipe, ddim_invert(pipe, z0, cond, T), cond, null, w)
 def _squares(pipe, z0, cond, null, T, w): return fit_least_squares(pipe, ddim_invert(pipe, z0, cond, T), cond, null, w)
@@ -119,7 +119,7 @@ def bench_race(pipe, # From `load_pipe`
         figures[f'units_ratio_vs_{name}'] = total(f'units_{name}')/total('units_fast')
         figures[f'frozen_ratio_vs_{name}'] = total(f'frozen_{name}')/total('frozen_fast')
         figures[f'seconds_ratio_vs_{name}'] = total(f'seconds_{name}')/total('seconds_fast')
-    return figures | machine(pipe) | dict(quick=quick)
+    return figures | provenance(pipe) | dict(quick=quick)
 
 # %% ../nbs/12b_race.ipynb #8d57ba42
 def race_curve(pipe, scenes, T, w)->list: # Of (solver, units, PSNR against the VAE)
