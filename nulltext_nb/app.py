@@ -67,7 +67,7 @@ class Stop:
             finally: _one_at_a_time.release()
         finally: self.asked.clear()
 
-# %% ../nbs/14_app.ipynb #5074ca2b
+# %% ../nbs/14_app.ipynb #32a24fd6
 @dataclass(frozen=True, eq=False)
 class Entry:
     "One edit: the picture and its inversion, what was asked for, and what came out."
@@ -84,7 +84,7 @@ class Session:
         self.embedded, self.pipe = pipe is None, embedded_pipe() if pipe is None else pipe
         self.T, self.w = T or (20 if self.embedded else 50), w or (3. if self.embedded else 7.5)
         self.solver, self.folder, self.model = 'fast', Path(folder), fingerprint(self.pipe)
-        self.image = self.inv = self.back = self.shown = None   # the picture, its inversion, what that gives back, the edit in view
+        self.image = self.inv = self.back = self.shown = None   # picture, inversion, what that gives back, edit in view
         self.history, self.notes, self.cancel = [], [], Stop()
 
 @lru_cache(maxsize=1)
@@ -92,7 +92,7 @@ def embedded_pipe():
     "The embedded model, loaded once for all editors."
     return load_pipe()
 
-# %% ../nbs/14_app.ipynb #3f663e3f
+# %% ../nbs/14_app.ipynb #df36b7aa
 @patch
 def start(self:Session, image, caption=None):
     "Begin with a picture (PIL image or path) and its caption, proposed if it is None."
@@ -105,7 +105,7 @@ def propose(self:Session)->str: # Empty where there is nothing to propose
     "A caption for the picture in view."
     if not self.embedded: return ''
     try: return describe(self.image)
-    except ValueError: self.notes.append('This does not look like one of the scenes that the embedded model knows: write the caption yourself.')
+    except ValueError: self.notes.append('This does not look like a scene that the embedded model knows: write the caption yourself.')
     return ''
 
 @contextmanager
@@ -134,7 +134,7 @@ def saved(self:Session, file:Path, prompt:str, T:int, w:float):
         return inv
     except ValueError as e: self.notes.append(f'The saved inversion cannot be used and is made anew: {e}.')
 
-# %% ../nbs/14_app.ipynb #86ada6d9
+# %% ../nbs/14_app.ipynb #2d401f73
 @patch
 def invert(self:Session, prompt:str, # The caption
            cb=None, # See `Stop.job`
@@ -149,13 +149,13 @@ def invert(self:Session, prompt:str, # The caption
         inv = self.saved(file, prompt, T, w)
         if inv is None:
             with self.cancel.job(cb, skip=T) as tick:
-                inv = editing.invert(self.pipe, self.image, prompt, T, w, self.solver, size=self.image.size, progress=False, cb=tick)
+                inv = editing.invert(self.pipe, self.image, prompt, T, w, self.solver, self.image.size, progress=False, cb=tick)
             try: inv.save(file)
             except (ValueError, OSError) as e: self.notes.append(f'The inversion could not be saved: {e}.')
     self.inv, self.back, self.shown = inv, decode(self.pipe, inv.path[-1])[0], None
     return inv
 
-# %% ../nbs/14_app.ipynb #cfc52a69
+# %% ../nbs/14_app.ipynb #f5dc168e
 @patch
 def edit(self:Session, prompt:str, # The target
          cb=None, # See `Stop.job`
@@ -169,7 +169,8 @@ def edit(self:Session, prompt:str, # The target
                      default=lambda mask: hashlib.sha256(mask.tobytes()).hexdigest())
     entry = next((e for e in self.history if e.key==key), None)
     if entry is None:
-        with heard(self.notes), self.cancel.job(cb) as tick: result = editing.edit(self.pipe, self.inv, progress=False, cb=tick, **settings)
+        with heard(self.notes), self.cancel.job(cb) as tick:
+            result = editing.edit(self.pipe, self.inv, progress=False, cb=tick, **settings)
         entry = Entry(key, self.image, self.inv, self.back, settings, result); self.history.append(entry)
     self.shown = entry
     return entry
@@ -227,7 +228,7 @@ def clear_upload(w:widgets.FileUpload):
     try: w.value = ()
     except TraitError: w.set_trait('value', {})
 
-# %% ../nbs/14_app.ipynb #7b4a4194
+# %% ../nbs/14_app.ipynb #e8a49c32
 def as_png(im:Image.Image)->bytes:
     "`im` as a PNG file."
     buf = io.BytesIO(); im.save(buf, 'PNG')
@@ -240,13 +241,17 @@ def download(data:bytes, # The file
     )->str: # HTML
     "A link that saves `data`; nothing for large files."
     if len(data)>most: return ''
-    return f'<a download="{escape(name)}" style="text-decoration:underline" href="data:application/octet-stream;base64,{b64encode(data).decode()}">{escape(text)}</a>'
+    url = f'data:application/octet-stream;base64,{b64encode(data).decode()}'
+    return f'<a download="{escape(name)}" style="text-decoration:underline" href="{url}">{escape(text)}</a>'
 
-# %% ../nbs/14_app.ipynb #871a9bd0
+# %% ../nbs/14_app.ipynb #daa2d8e4
 PAINT = '''
 const box = this.parentNode, canvas = box.querySelector('canvas'), g = canvas.getContext('2d');
 const [brush, rub, clear] = box.parentNode.querySelectorAll('input, button');
-const at = e => {const r = canvas.getBoundingClientRect(); return [(e.clientX-r.left)*canvas.width/r.width, (e.clientY-r.top)*canvas.height/r.height]};
+const at = e => {
+  const r = canvas.getBoundingClientRect();
+  return [(e.clientX-r.left)*canvas.width/r.width, (e.clientY-r.top)*canvas.height/r.height];
+};
 const send = () => {
   const field = box.closest('.nulltext-editor').querySelector('.nulltext-mask input, .nulltext-mask textarea');
   field.value = canvas.toDataURL();
@@ -260,24 +265,30 @@ const stroke = e => {
 };
 if (!box.dataset.ready) {
   box.dataset.ready = 1; g.lineCap = g.lineJoin = 'round'; g.strokeStyle = '#e5202a';
-  canvas.onpointerdown = e => {down = true; canvas.setPointerCapture(e.pointerId); g.beginPath(); g.moveTo(...at(e)); stroke(e); e.preventDefault()};
+  canvas.onpointerdown = e => {
+    down = true; canvas.setPointerCapture(e.pointerId); e.preventDefault();
+    g.beginPath(); g.moveTo(...at(e)); stroke(e);
+  };
   canvas.onpointermove = stroke;
   canvas.onpointerup = canvas.onpointercancel = e => {if (down) {down = false; send()}};
   clear.onclick = () => {g.clearRect(0, 0, canvas.width, canvas.height); send()};
-  if (box.dataset.mask) {const m = new Image(); m.onload = () => g.drawImage(m, 0, 0, canvas.width, canvas.height); m.src = box.dataset.mask}
+  const m = new Image(); m.onload = () => g.drawImage(m, 0, 0, canvas.width, canvas.height);
+  if (box.dataset.mask) m.src = box.dataset.mask;
 }'''
 
-# %% ../nbs/14_app.ipynb #7396ea87
+# %% ../nbs/14_app.ipynb #a9660329
 def paint_html(image:Image.Image, # To paint over
                mask:str='', # What is painted already, as from `mask_url`
                width:int=256 # Pixels on the page
     )->str: # HTML
     "A canvas over `image`; its strokes go to the field of class `nulltext-mask` in the same editor."
-    w, h = 128, round(128*image.height/image.width)
-    place = 'position:absolute;inset:0;width:100%;height:100%'
-    return f'''<div style="width:{width}px"><div data-mask="{mask}" style="position:relative;width:100%">
-<canvas class="nulltext-canvas" width="{w}" height="{h}" aria-label="paint where the picture may change" style="{place};z-index:1;opacity:.6;cursor:crosshair;touch-action:none"></canvas>
-<img alt="the picture to paint on" src="{data_url(image)}" onload="{escape(PAINT)}" style="display:block;width:100%;margin:0"></div>
+    h = round(128*image.height/image.width)
+    over = 'position:absolute;inset:0;width:100%;height:100%;z-index:1;opacity:.6;cursor:crosshair;touch-action:none'
+    return f'''<div style="width:{width}px">
+<div data-mask="{mask}" style="position:relative;width:100%">
+<canvas class="nulltext-canvas" width="128" height="{h}" aria-label="paint where the picture may change" style="{over}"></canvas>
+<img alt="the picture to paint on" src="{data_url(image)}" onload="{escape(PAINT)}"
+ style="display:block;width:100%;margin:0"></div>
 <div style="display:flex;justify-content:space-between;align-items:center;font-size:.9em;line-height:2;white-space:nowrap">
 <label>brush <input type="range" min="4" max="40" value="16" style="width:80px;vertical-align:middle"></label>
 <label><input type="checkbox" style="vertical-align:middle"> rub out</label> <button type="button">clear</button></div></div>'''
@@ -286,8 +297,8 @@ def read_mask(url:str # What the canvas wrote
     ): # A grey picture, white where it was painted; None if nothing was
     "The painted mask."
     if not url.startswith('data:image/png;base64,'): return None
-    im = Image.open(io.BytesIO(b64decode(url.split(',', 1)[1]))).convert('RGBA').getchannel('A').point(lambda a: 255*(a>127))
-    return im if im.getbbox() else None
+    im = Image.open(io.BytesIO(b64decode(url.split(',', 1)[1]))).convert('RGBA').getchannel('A')
+    return im.point(lambda a: 255*(a>127)) if im.getextrema()[1]>127 else None
 
 def mask_url(mask:Image.Image # Grey
     )->str: # What the canvas would write
@@ -295,7 +306,7 @@ def mask_url(mask:Image.Image # Grey
     red = Image.new('RGBA', mask.size, '#e5202a'); red.putalpha(mask.convert('L'))
     return 'data:image/png;base64,' + b64encode(as_png(red)).decode()
 
-# %% ../nbs/14_app.ipynb #607f2ba0
+# %% ../nbs/14_app.ipynb #f8a2e1fd
 EXAMPLES = {EXAMPLE.caption: EXAMPLE_FILE, **{sc.caption: sc for sc in (
     Scene((Thing('car', 'blue', size=0.66),), 'on a road', seed=3), Scene((Thing('owl', size=0.6),), 'at night', seed=5),
     Scene((Thing('house', 'yellow', x=0.3, size=0.46), Thing('tree', x=0.76, size=0.44)), 'in the snow', seed=2),
@@ -307,15 +318,16 @@ def _named(kind, name, width='100%', label='78px', **kw):
 def _button(name, tip, style='', **kw):
     return widgets.Button(description=name, tooltip=tip, button_style=style, layout=widgets.Layout(width='auto', **kw))
 def _html(**kw): return widgets.HTML(layout=widgets.Layout(margin='2px 0', **kw))
+def _upload(name): return widgets.FileUpload(accept='image/*', multiple=False, description=name, layout=widgets.Layout(width='auto'))
 def _toggles(name, options): # A label and its buttons, in one row
     w = widgets.ToggleButtons(options=options, layout=widgets.Layout(width='auto')); w.style.button_width = 'auto'
     return w, _row(widgets.Label(name, layout=widgets.Layout(width='76px', display='flex', justify_content='flex-end')), w)
 
-# %% ../nbs/14_app.ipynb #40787fae
+# %% ../nbs/14_app.ipynb #205f3ce1
 def mk_inputs(s:Session)->SimpleNamespace:
     "The widgets that belong to the inversion."
     return SimpleNamespace(
-        upload=widgets.FileUpload(accept='image/*', multiple=False, description='Upload a picture', layout=widgets.Layout(width='auto')),
+        upload=_upload('Upload a picture'),
         example=_named(widgets.Dropdown, 'or pick', '340px', options=[('…', ''), *((c, c) for c in EXAMPLES)]),
         caption=_named(widgets.Text, 'Caption', placeholder='what is in the picture, for example: a cat on grass'),
         T=_named(widgets.BoundedIntText, 'Steps', '150px', value=s.T, min=1, max=1000),
@@ -337,18 +349,18 @@ def mk_knobs()->SimpleNamespace:
         tau_self=_named(widgets.FloatSlider, 'hold layout', value=0.4, **share),
         old_word=_named(widgets.Dropdown, 'where', '190px'), new_word=_named(widgets.Dropdown, 'or', '140px', '24px'),
         threshold=_named(widgets.FloatSlider, 'threshold', value=0.4, min=0.05, max=1., step=0.05, continuous_update=False),
-        paint=_html(), mask=widgets.Text(), mask_file=widgets.FileUpload(accept='image/*', multiple=False, description='or upload a mask', layout=widgets.Layout(width='auto')),
+        paint=_html(), mask=widgets.Text(), mask_file=_upload('or upload a mask'),
         edit=_button('Edit', 'make this edit', 'primary', margin='4px 0 0 82px'), history=_row(), css=_html())
 
-# %% ../nbs/14_app.ipynb #5676522d
+# %% ../nbs/14_app.ipynb #893ae403
 def lay_out(u)->widgets.VBox:
     "Put the widgets `u` in their places."
-    for w,name in ((u.target, 'target'), (u.mask, 'mask'), (u.caption, 'caption'), (u.new, 'new'), (u.picture, 'picture')): w.add_class(f'nulltext-{name}')
+    for name in ('target', 'mask', 'caption', 'new', 'picture'): getattr(u, name).add_class(f'nulltext-{name}')
     u.mask.layout.display = 'none'
-    u.at_words, u.painted = widgets.VBox([_row(u.old_word, u.new_word), u.threshold]), widgets.VBox([u.paint, u.mask, _row(u.mask_file)])
-    u.word = widgets.VBox([u.new, u.weight])
-    u.knobs = widgets.VBox([u.words, u.word, u.target, u.kind_row, u.tau_cross, u.tau_self, u.where_row, u.at_words, u.painted, _row(u.edit)],
-        layout=widgets.Layout(flex='1 1 320px', min_width='0', max_width='460px'))
+    u.at_words = widgets.VBox([_row(u.old_word, u.new_word), u.threshold])
+    u.painted = widgets.VBox([u.paint, u.mask, _row(u.mask_file)])
+    rows = [u.words, u.new, u.weight, u.target, u.kind_row, u.tau_cross, u.tau_self, u.where_row, u.at_words, u.painted, _row(u.edit)]
+    u.knobs = widgets.VBox(rows, layout=widgets.Layout(flex='1 1 320px', min_width='0', max_width='460px'))
     top = [_row(u.upload, u.example), u.caption, _row(u.T, u.w, u.invert, u.cancel, u.bar, u.left), u.said]
     left = widgets.VBox([u.picture, u.files], layout=widgets.Layout(flex='0 0 310px'))
     middle = widgets.HBox([left, u.knobs], layout=widgets.Layout(flex_flow='row wrap', align_items='flex-start', grid_gap='12px'))
@@ -356,12 +368,13 @@ def lay_out(u)->widgets.VBox:
     box.add_class('nulltext-editor'); u.history.layout.align_items = 'flex-start'
     return box
 
-# %% ../nbs/14_app.ipynb #53450c58
+# %% ../nbs/14_app.ipynb #b6ac52b8
 class Editor:
     "The widgets of `app`, connected to a `Session`; Jupyter shows it."
     def __init__(self, session:Session):
         self.session, self.ui, self.thread, self.working = session, SimpleNamespace(), None, False
-        self.k, self.weights, self.picked, self.quiet = 0, {}, False, False   # chosen word, weights, are the blend words chosen by hand?
+        self.k, self.weights = 0, {}            # chosen pair, and weights of the target's words
+        self.picked = self.quiet = False        # are the blend words chosen by hand; are changes not to be heard?
         for part in (mk_inputs(session), mk_knobs()): self.ui.__dict__.update(part.__dict__)
         self.box = lay_out(self.ui)
         self.connect(); self.show(); self.busy(False)
@@ -382,7 +395,7 @@ def app(pipe=None, # From `load_pipe`; None is the embedded model
     if image is not None: ed.begin(image)
     return ed
 
-# %% ../nbs/14_app.ipynb #96984062
+# %% ../nbs/14_app.ipynb #06293028
 @contextmanager
 def _plainly(self):
     "What goes wrong inside is said in the editor."
@@ -397,8 +410,10 @@ def say(self:Editor, text='', bad=False):
     colour = 'background:#fde7e9;color:#7a0012' if bad else 'background:#eef2f7;color:#24303d'
     lines = [escape(t[:1].upper() + t[1:]) for t in (text, *self.session.notes) if t]
     self.session.notes.clear()
-    self.ui.said.value = f'<div role="{"alert" if bad else "status"}" style="{colour};padding:3px 8px;line-height:1.4">{"<br>".join(lines)}</div>' if lines else ''
+    role, style = 'alert' if bad else 'status', f'{colour};padding:3px 8px;line-height:1.4'
+    self.ui.said.value = f'<div role="{role}" style="{style}">{"<br>".join(lines)}</div>' if lines else ''
 
+# %% ../nbs/14_app.ipynb #970c4f97
 @patch
 def busy(self:Editor, on:bool):
     "While a job runs only Cancel can be pressed."
@@ -423,7 +438,7 @@ def tick(self:Editor, done, total, left):
     self.ui.bar.max, self.ui.bar.value = total, done
     self.ui.left.value = f'{done} of {total} steps' + ('' if left is None else f', {left:.0f} s left')
 
-# %% ../nbs/14_app.ipynb #a45312b0
+# %% ../nbs/14_app.ipynb #bd5261f6
 @patch
 def begin(self:Editor, image, caption=None):
     "Start with another picture."
@@ -444,6 +459,7 @@ def take(self:Editor, upload, use):
     with _plainly(self): use(read_upload(upload.value))
     clear_upload(upload)
 
+# %% ../nbs/14_app.ipynb #f42c93ba
 @patch
 def invert(self:Editor):
     "Invert, and start from the caption's words."
@@ -462,13 +478,13 @@ def edit(self:Editor):
     except ValueError as e: return self.say(str(e), bad=True)
     self.run(lambda cb: self.session.edit(cb=cb, **settings), then)
 
-# %% ../nbs/14_app.ipynb #f8b7d22b
+# %% ../nbs/14_app.ipynb #b7c2bad3
 @patch
 def settings(self:Editor)->dict: # Arguments of `Session.edit`
     "What the knobs say."
     u = self.ui
     check(u.target.value.strip(), 'the target is empty: write what the picture should show')
-    out = dict(prompt=u.target.value, kind=u.kind.value, tau_cross=u.tau_cross.value, tau_self=u.tau_self.value, threshold=u.threshold.value)
+    out = dict(prompt=u.target.value, **{k: getattr(u, k).value for k in ('kind', 'tau_cross', 'tau_self', 'threshold')})
     weights = {t: x for t,x in self.weights.items() if x!=1}
     mask = read_mask(u.mask.value) if u.where.value=='painted' else None
     check(mask or u.where.value!='painted', 'nothing is painted: paint where the picture may change, or choose everywhere')
@@ -511,13 +527,14 @@ def retarget(self:Editor, target:str, # The new target
         with self.quietly(): w.options = [('(no word)', ''), *((x, x) for x in words)]; w.value = proposed
     self.show_words()
 
-# %% ../nbs/14_app.ipynb #13707ab8
+# %% ../nbs/14_app.ipynb #b9e21f01
 @patch
 def show_words(self:Editor):
     "One button per pair; the chosen one's word and weight below."
     pairs, u = self.pairs(), self.ui
     def button(i, p):
-        b = _button(pair_label(p), 'click to change this word', 'info' if i==self.k else 'success' if p[0]!=p[1] else '', margin='1px')
+        style = 'info' if i==self.k else 'success' if p[0]!=p[1] else ''
+        b = _button(pair_label(p), 'click to change this word', style, margin='1px')
         b.on_click(lambda _: self.choose(i)); return b
     u.words.children = [button(i, p) for i,p in enumerate(pairs)]
     old, new = pairs[self.k] if pairs else ('', '')
@@ -564,19 +581,21 @@ def set_mask(self:Editor, image:Image.Image):
     self.ui.mask.value = mask_url(fit_image(image, self.session.image.size).convert('L'))
     self.show_paint()
 
-# %% ../nbs/14_app.ipynb #b0d0582d
+# %% ../nbs/14_app.ipynb #bc2ea147
 @patch
 def show(self:Editor):
     "Bring everything in view up to date with the session."
     s, u = self.session, self.ui
     after = s.shown.result if s.shown else s.back
-    if after: u.picture.value = compare(_big(s.image), _big(after), ('before', self.label(s.shown) if s.shown else 'inverted'), 300).data
+    labels = 'before', self.label(s.shown) if s.shown else 'inverted'
+    if after: u.picture.value = compare(_big(s.image), _big(after), labels, 300).data
     elif s.image: u.picture.value = f'<img alt="the picture" style="display:block;width:100%" src="{data_url(_big(s.image))}">'
     else: u.picture.value = '<p>Upload a picture, or pick one.</p>'
     u.files.value, u.knobs.layout.display = file_links(s), None if s.inv else 'none'
     self.show_words(); self.show_where(); self.show_history()
 
-def _big(im, side=300): return im if im.width>=side else im.resize((side, round(side*im.height/im.width)), Image.Resampling.LANCZOS)
+def _big(im, side=300): # smooth where the browser would show the pixels
+    return im if im.width>=side else im.resize((side, round(side*im.height/im.width)), Image.Resampling.LANCZOS)
 
 @patch
 def label(self:Editor, e:Entry)->str:
@@ -584,26 +603,30 @@ def label(self:Editor, e:Entry)->str:
     changed = [pair_label(p) for p in word_pairs(self.session.pipe.tokenizer, e.inv.prompt, e.settings['prompt']) if p[0]!=p[1]]
     return ', '.join(changed + [f'{t} × {x:g}' for t,x in (e.settings['weights'] or {}).items()]) or 'the same words'
 
-# %% ../nbs/14_app.ipynb #e0c40dff
+# %% ../nbs/14_app.ipynb #41d1ad5b
 def file_links(s:Session)->str: # HTML
     "Links that save the result and the inversion."
     links = [download(as_png(s.shown.result), 'edited.png', 'Save the edited picture')] if s.shown else []
     if s.inv:
         file = s.folder/f'{s.digest(s.inv.prompt, s.inv.T, s.inv.w)}.safetensors'
-        if file.exists(): links.append(download(file.read_bytes(), 'inversion.safetensors', 'Save the inversion') or f'The inversion is in {escape(str(file))}')
+        link = download(file.read_bytes(), 'inversion.safetensors', 'Save the inversion') if file.exists() else ''
+        links.append(link or (f'The inversion is in {escape(str(file))}' if file.exists() else ''))
     return ' &nbsp; '.join(links)
 
 @patch
 def show_where(self:Editor):
     "Only the knobs of the chosen place."
-    for w,name in ((self.ui.at_words, 'at words'), (self.ui.painted, 'painted')): w.layout.display = None if self.ui.where.value==name else 'none'
+    for box,name in ((self.ui.at_words, 'at words'), (self.ui.painted, 'painted')):
+        box.layout.display = None if self.ui.where.value==name else 'none'
     self.show_paint()
 
 @patch
 def show_paint(self:Editor):
     "The canvas, with what is painted already."
-    if self.session.image and self.ui.where.value=='painted': self.ui.paint.value = paint_html(self.session.image, self.ui.mask.value)
+    image, u = self.session.image, self.ui
+    if image and u.where.value=='painted': u.paint.value = paint_html(image, u.mask.value)
 
+# %% ../nbs/14_app.ipynb #bb6d1430
 THUMB = '.nulltext-editor .jupyter-button.nulltext-thumb {padding:84px 2px 3px; white-space:normal; line-height:1.2; \
 font-size:11px; background-size:80px; background-position:4px 3px; background-repeat:no-repeat}'
 
@@ -616,5 +639,6 @@ def show_history(self:Editor):
         name = 'nulltext-' + hashlib.sha1(url.encode()).hexdigest()[:10]
         css.append(f'.nulltext-editor .jupyter-button.{name} {{background-image:url({url})}}')
         b = _button(self.label(e), 'bring this edit back', 'info' if e is self.session.shown else '')
-        b.layout.width, b.layout.height = '88px', 'auto'; b.add_class('nulltext-thumb'); b.add_class(name); b.on_click(lambda _, e=e: self.recall(e)); buttons.append(b)
+        b.layout.width, b.layout.height = '88px', 'auto'
+        b.add_class('nulltext-thumb'); b.add_class(name); b.on_click(lambda _, e=e: self.recall(e)); buttons.append(b)
     self.ui.css.value, self.ui.history.children = f'<style>{" ".join(css)}</style>', buttons
