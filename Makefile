@@ -14,7 +14,7 @@ demo: $(VENV)/.installed ## Invert a bundled image, edit it, and write out/demo/
 	$(BIN)/nulltext_demo --out out/demo
 
 test: $(VENV)/.dev ## Run every notebook and every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses=4
 
 docs: $(VENV)/.dev ## Build the site into _docs/ and README.md from the notebooks
 	$(BIN)/python tools/docs.py

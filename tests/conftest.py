@@ -3,6 +3,9 @@ import os, shutil, subprocess, sys
 from importlib import metadata
 from pathlib import Path
 
+# Tests run in several processes: each gets its share of the cores, before torch asks how many there are
+if workers := int(os.environ.get('PYTEST_XDIST_WORKER_COUNT', 0)): os.environ.setdefault('OMP_NUM_THREADS', str(max(1, os.cpu_count()//workers)))
+
 import pytest
 from nbdev.config import get_config
 from packaging.requirements import Requirement

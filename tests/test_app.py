@@ -13,6 +13,8 @@ from nulltext_nb.editing import Inversion
 from nulltext_nb.pipeline import count_units, decode
 from nulltext_nb.scenes import EXAMPLE, EXAMPLE_FILE
 
+pytestmark = pytest.mark.xdist_group('app')  # its fixtures are shared
+
 DOG = EXAMPLE.swap('cat', 'dog').caption
 
 

@@ -39,6 +39,7 @@ LESSONS = [nb for nb in NOTEBOOKS if nb.stem != '11_train']  # training needs fa
 
 
 @pytest.mark.network
+@pytest.mark.xdist_group('alone')  # one environment serves all
 @pytest.mark.parametrize('nb', LESSONS, ids=lambda p: p.stem)
 def test_notebook_alone(nb, cfg, alone, tree):
     "A reader's environment: the installed package and the newest releases of what it requires."

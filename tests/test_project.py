@@ -143,6 +143,7 @@ def test_no_pickles():
 
 # ---- The package alone, with the newest of everything
 
+@pytest.mark.xdist_group('alone')
 @pytest.mark.network
 def test_installs_alone(alone, tmp_path):
     code = '''
@@ -159,6 +160,7 @@ def test_installs_alone(alone, tmp_path):
     assert out.split('\n')[:-1] == sorted(p.relative_to(DATA).as_posix() for p in DATA.rglob('*') if p.is_file())
 
 
+@pytest.mark.xdist_group('alone')
 @pytest.mark.network
 def test_works_alone(alone, cfg, tmp_path):
     "One image through Python and through the commands, two steps each, without the hub."

@@ -7,10 +7,12 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from conftest import ROOT, python
 
+pytestmark = pytest.mark.xdist_group('site')  # its fixtures are shared
+
 PAGES = ['index', *sorted(re.sub(r'^\d+[a-z]*_', '', p.stem) for p in (ROOT/'nbs').glob('[0-9]*.ipynb'))]
 LIMITS = {'index': 1.5e6}  # bytes; a lesson may weigh LESSON
 LESSON = 4e6
-NEEDED = bool(os.environ.get('SITE_TESTS'))  # set where nothing may be skipped
+NEEDED = bool(os.environ.get('NULLTEXT_BROWSER'))  # set where nothing may be skipped
 FLAGS = '--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync'
 
 each_page = pytest.mark.parametrize('name', PAGES)

@@ -28,6 +28,8 @@ from nulltext_nb.pipeline import EMBEDDED, decode, embed, encode, fingerprint, i
 from nulltext_nb.prompt2prompt import PromptToPrompt, prompt_to_prompt
 from nulltext_nb.scheduler import abar_at, ddim_pairs, eps_theta
 
+pytestmark = pytest.mark.xdist_group('sd')  # its fixtures are shared
+
 # ---- What CompVis/stable-diffusion-v1-4 and stabilityai/stable-diffusion-2-1 publish, file by file
 
 UNET = dict(_class_name='UNet2DConditionModel', act_fn='silu', block_out_channels=[320, 640, 1280, 1280], center_input_sample=False,
