@@ -105,7 +105,7 @@ def propose(self:Session)->str: # Empty where there is nothing to propose
     "A caption for the picture in view."
     if not self.embedded: return ''
     try: return describe(self.image)
-    except ValueError: self.notes.append('This does not look like a scene that the embedded model knows: write the caption yourself.')
+    except ValueError: self.notes.append('This is not clearly one of the scenes of the embedded model: write the caption yourself.')
     return ''
 
 @contextmanager
@@ -318,7 +318,8 @@ def _named(kind, name, width='100%', label='78px', **kw):
 def _button(name, tip, style='', **kw):
     return widgets.Button(description=name, tooltip=tip, button_style=style, layout=widgets.Layout(width='auto', **kw))
 def _html(**kw): return widgets.HTML(layout=widgets.Layout(margin='2px 0', **kw))
-def _upload(name): return widgets.FileUpload(accept='image/*', multiple=False, description=name, layout=widgets.Layout(width='auto'))
+def _upload(name):
+    return widgets.FileUpload(accept='image/*', multiple=False, description=name, layout=widgets.Layout(width='auto'))
 def _toggles(name, options): # A label and its buttons, in one row
     w = widgets.ToggleButtons(options=options, layout=widgets.Layout(width='auto')); w.style.button_width = 'auto'
     return w, _row(widgets.Label(name, layout=widgets.Layout(width='76px', display='flex', justify_content='flex-end')), w)
@@ -359,7 +360,8 @@ def lay_out(u)->widgets.VBox:
     u.mask.layout.display = 'none'
     u.at_words = widgets.VBox([_row(u.old_word, u.new_word), u.threshold])
     u.painted = widgets.VBox([u.paint, u.mask, _row(u.mask_file)])
-    rows = [u.words, u.new, u.weight, u.target, u.kind_row, u.tau_cross, u.tau_self, u.where_row, u.at_words, u.painted, _row(u.edit)]
+    rows = [u.words, u.new, u.weight, u.target, u.kind_row, u.tau_cross, u.tau_self,
+            u.where_row, u.at_words, u.painted, _row(u.edit)]
     u.knobs = widgets.VBox(rows, layout=widgets.Layout(flex='1 1 320px', min_width='0', max_width='460px'))
     top = [_row(u.upload, u.example), u.caption, _row(u.T, u.w, u.invert, u.cancel, u.bar, u.left), u.said]
     left = widgets.VBox([u.picture, u.files], layout=widgets.Layout(flex='0 0 310px'))
