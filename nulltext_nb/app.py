@@ -7,7 +7,7 @@ __all__ = ['PAINT', 'EXAMPLES', 'THUMB', 'Cancelled', 'time_left', 'Stop', 'Entr
            'word_pairs', 'join_pairs', 'pair_label', 'uploaded', 'read_upload', 'clear_upload', 'as_png', 'download',
            'paint_html', 'read_mask', 'mask_url', 'mk_inputs', 'mk_knobs', 'lay_out', 'Editor', 'app', 'file_links']
 
-# %% ../nbs/14_app.ipynb #a0d20d59
+# %% ../nbs/14_app.ipynb #f750ef0e
 import hashlib, io, json, re, tempfile, threading, time, warnings
 from base64 import b64decode, b64encode
 from contextlib import contextmanager
@@ -28,6 +28,7 @@ from . import editing
 from .attention import prompt_words
 from .core import check, compare, data_url, fit_image, load_image
 from .editing import Inversion, check_settings, scheduler_settings
+from .fast import solver_steps
 from .pipeline import decode, fingerprint, image_size, load_pipe
 from .scenes import EXAMPLE, EXAMPLE_FILE, Scene, Thing, describe
 
@@ -92,7 +93,7 @@ def embedded_pipe():
     "The embedded model, loaded once for all editors."
     return load_pipe()
 
-# %% ../nbs/14_app.ipynb #df36b7aa
+# %% ../nbs/14_app.ipynb #e2febfa3
 @patch
 def start(self:Session, image, caption=None):
     "Begin with a picture (PIL image or path) and its caption, proposed if it is None."
@@ -134,7 +135,7 @@ def saved(self:Session, file:Path, prompt:str, T:int, w:float):
         return inv
     except ValueError as e: self.notes.append(f'The saved inversion cannot be used and is made anew: {e}.')
 
-# %% ../nbs/14_app.ipynb #2d401f73
+# %% ../nbs/14_app.ipynb #678b8c42
 @patch
 def invert(self:Session, prompt:str, # The caption
            cb=None, # See `Stop.job`
@@ -148,7 +149,7 @@ def invert(self:Session, prompt:str, # The caption
     with heard(self.notes):
         inv = self.saved(file, prompt, T, w)
         if inv is None:
-            with self.cancel.job(cb, skip=T) as tick:
+            with self.cancel.job(cb, skip=solver_steps(self.solver, T) - T) as tick:
                 inv = editing.invert(self.pipe, self.image, prompt, T, w, self.solver, self.image.size, progress=False, cb=tick)
             try: inv.save(file)
             except (ValueError, OSError) as e: self.notes.append(f'The inversion could not be saved: {e}.')
@@ -306,7 +307,7 @@ def mask_url(mask:Image.Image # Grey
     red = Image.new('RGBA', mask.size, '#e5202a'); red.putalpha(mask.convert('L'))
     return 'data:image/png;base64,' + b64encode(as_png(red)).decode()
 
-# %% ../nbs/14_app.ipynb #f8a2e1fd
+# %% ../nbs/14_app.ipynb #37085ae8
 EXAMPLES = {EXAMPLE.caption: EXAMPLE_FILE, **{sc.caption: sc for sc in (
     Scene((Thing('car', 'blue', size=0.66),), 'on a road', seed=3), Scene((Thing('owl', size=0.6),), 'at night', seed=5),
     Scene((Thing('house', 'yellow', x=0.3, size=0.46), Thing('tree', x=0.76, size=0.44)), 'in the snow', seed=2),
@@ -353,7 +354,7 @@ def mk_knobs()->SimpleNamespace:
         paint=_html(), mask=widgets.Text(), mask_file=_upload('or upload a mask'),
         edit=_button('Edit', 'make this edit', 'primary', margin='4px 0 0 82px'), history=_row(), css=_html())
 
-# %% ../nbs/14_app.ipynb #893ae403
+# %% ../nbs/14_app.ipynb #e13a65a5
 def lay_out(u)->widgets.VBox:
     "Put the widgets `u` in their places."
     for name in ('target', 'mask', 'caption', 'new', 'picture'): getattr(u, name).add_class(f'nulltext-{name}')
