@@ -6,8 +6,8 @@
 __all__ = ['SOLVER_ARG', 'MODEL_ARGS', 'FORMATS', 'DEMO_EDITS', 'PIE_ARGS', 'run_command', 'arg', 'nulltext_invert',
            'nulltext_edit', 'check_image_name', 'nulltext_demo', 'nulltext_bench']
 
-# %% ../nbs/18_cli.ipynb #24983797
-import argparse, json, os, platform, sys, tempfile, time, warnings
+# %% ../nbs/18_cli.ipynb #eb908b5f
+import argparse, json, os, platform, sys, time, warnings
 from pathlib import Path
 
 from .core import check, load_image, psnr, save_images
@@ -119,7 +119,7 @@ def nulltext_demo(argv=None):
         SOLVER_ARG, arg('--w-edit', 'guidance scale of the edits; without it, 3 for the embedded model, else as --w', type=float),
         arg('--quiet', 'no progress bar', action='store_true', default=False), *MODEL_ARGS), argv)
 
-# %% ../nbs/18_cli.ipynb #92d970d7
+# %% ../nbs/18_cli.ipynb #42af0cde
 def _demo(a):
     import torch
     from nulltext_nb.editing import check_writable, edit, invert
@@ -137,7 +137,7 @@ def _demo(a):
         recon = dict(psnr_vae=decode(pipe, z0)[0], psnr_ddim_w1=draw(z_T, null, 1.), psnr_ddim_cfg=draw(z_T, null, a.w),
                      psnr_nulltext=draw(inv.path[0].to(pipe.device), inv.phis.to(pipe.device), a.w))
         psnrs = {k: psnr(image, im) for k,im in recon.items()}
-        w_edit = a.w_edit or (a.w if a.model else 3.)
+        w_edit = (a.w if a.model else 3.) if a.w_edit is None else a.w_edit
         inv = inv if w_edit==a.w else invert(pipe, image, prompt, a.T, w_edit, a.solver, progress=not a.quiet)
         pictures, edits = [], []
         for n,(title,words,knobs) in enumerate(DEMO_EDITS):
@@ -170,7 +170,7 @@ def _demo_text(r, out):
     return '\n'.join([*lines, f"{r['unet_forwards']} forwards and {r['unet_backwards']} backwards for the inversion, {r['seconds']:.0f} s in all",
                       f"look at {out/'strip.png'}"])
 
-# %% ../nbs/18_cli.ipynb #0da28e63
+# %% ../nbs/18_cli.ipynb #b4c95982
 PIE_ARGS = (arg('--data', 'pie: folder with mapping_file.json and annotation_images; without it, scenes of our own are drawn'),
     arg('--method', 'pie: inversion method', default='nulltext_fast'),
     arg('--mode', 'pie: measure as published (compat) or with its quirks mended (corrected)', default='corrected'),
@@ -188,7 +188,10 @@ def nulltext_bench(argv=None):
         arg('--json', 'file to write the figures to'), arg('--quick', 'a small version, under a minute', action='store_true', default=False), *PIE_ARGS, *MODEL_ARGS), argv)
 
 def _bench(a):
+    check(not str(a.json or '').endswith('.jsonl'), f'{a.json} ends like the file in which results are kept: use another ending, such as .json')
     if a.name=='pie': return _pie(a)
+    strange = [f'--{k}' for k in ('data', 'n', 'T', 'w', 'columns', 'clip', 'dino', 'out', 'blend') if getattr(a, k)]
+    check(not strange, f'{" ".join(strange)}: only for pie')
     from nulltext_nb.ablation import bench_ablation
     from nulltext_nb.benchmark import bench_edit, edit_table, knob_table, search_knobs
     from nulltext_nb.editing import check_writable
@@ -201,3 +204,21 @@ def _bench(a):
     figures = fn(load_pipe(a.model, a.device or process_device()), quick=a.quick, file=file and file.with_suffix('.jsonl'))
     if is_first(): print(show(figures))
     if file and is_first(): file.write_text(json.dumps(figures, indent=1) + '\n')
+
+# %% ../nbs/18_cli.ipynb #846fe9e7
+def _pie(a):
+    from nulltext_nb.editing import check_writable
+    from nulltext_nb.measure import is_first, process_device
+    from nulltext_nb.pie import CLIP, COLUMNS, DINO, mk_pie_fixture, pie_table, run_pie
+    from nulltext_nb.pipeline import load_pipe
+    first, file = is_first(), a.json and check_writable(a.json)
+    out = Path(a.out) if a.out else file.with_suffix('') if file else Path('out/pie')
+    free = {'psnr', 'mse', 'ssim', *(['structure'] if a.dino else []), *(['clip_whole', 'clip_edited'] if a.clip else [])}
+    pick = lambda given, default: default if given is None else given
+    columns = a.columns or [c for c in COLUMNS if not a.quick or c in free]
+    data = a.data or mk_pie_fixture(out/f'scenes{os.environ.get("RANK", "")}', 6)   # every process draws the same
+    figures = run_pie(load_pipe(a.model, a.device or process_device()), data, a.method, a.mode, T=pick(a.T, 10 if a.quick else 50), w=pick(a.w, 7.5 if a.model else 3.),
+        p2p=a.p2p, blend=a.blend, n=pick(a.n, 3 if a.quick else None), out=out, columns=columns, clip=a.clip or CLIP, dino=a.dino or DINO, progress=first)
+    figures = dict(data='the published layout' if a.data else 'scenes of our own', **figures)
+    if first: print(pie_table(figures))
+    if first and file: file.write_text(json.dumps(figures, indent=1) + '\n')

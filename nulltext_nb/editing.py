@@ -6,7 +6,7 @@
 __all__ = ['FORMAT', 'OLD_FORMAT', 'Inversion', 'scheduler_settings', 'prepare', 'pack', 'invert', 'edit_latents', 'edit',
            'check_settings', 'check_writable', 'save_inversion', 'load_inversion']
 
-# %% ../nbs/08_edit.ipynb #54840ca3
+# %% ../nbs/08_edit.ipynb #99f2c8f6
 import hashlib, json, os
 from dataclasses import dataclass
 from itertools import count
@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from .core import check, fit_image, load_image
-from .fast import SOLVERS, check_solver, solve, solver_steps
+from .fast import check_solver, solve, solver_steps
 from .pipeline import check_finite, decode, embed, encode, fingerprint, image_size, latent_factor
 from .prompt2prompt import prompt_to_prompt
 from .scheduler import ddim_pairs
@@ -52,7 +52,7 @@ def scheduler_settings(pipe)->dict:
     c = pipe.scheduler.config
     return {k:c[k] for k in ('num_train_timesteps', 'beta_start', 'beta_end', 'beta_schedule', 'prediction_type', 'steps_offset', 'set_alpha_to_one')}
 
-# %% ../nbs/08_edit.ipynb #0b2a3b62
+# %% ../nbs/08_edit.ipynb #ead52cb8
 def prepare(pipe, image, prompt, size=None, fit='crop'):
     "What every inversion starts from: the latent of `image`, (1,c,h,w), and the embeddings of `prompt` and of nothing, (1,n,d)."
     check(isinstance(prompt, str) and prompt.strip(), "the prompt is empty: describe the picture, for example 'a cat on grass'")
@@ -76,7 +76,7 @@ def invert(pipe, # From `load_pipe`
     )->Inversion:
     "Null-text inversion of a real picture (Mokady et al., CVPR 2023), by default with the solver of page 05."
     from tqdm.auto import tqdm
-    check_solver(solver, T); ddim_pairs(pipe.scheduler, T)
+    ddim_pairs(pipe.scheduler, T); check_solver(solver, T)
     check(w>1, f'the guidance scale is {w}: editing needs more than 1, 7.5 is usual')
     z0, cond, null = prepare(pipe, image, prompt, size, fit)
     with tqdm(total=solver_steps(solver, T), desc='inverting', disable=not progress, delay=0.5) as bar:

@@ -6,13 +6,15 @@
 __all__ = ['scenes_of', 'machine', 'provenance', 'table', 'interval', 'process_device', 'is_first', 'code_digest', 'read_results',
            'run_shared']
 
-# %% ../nbs/11b_measure.ipynb #3e8cb155
+# %% ../nbs/11b_measure.ipynb #b11ed1c0
 import hashlib, json, os, platform, subprocess, tempfile
+from contextlib import contextmanager, nullcontext
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
 import torch
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from .core import check
 from .pipeline import fingerprint
@@ -41,28 +43,27 @@ def table(figures:dict)->str:
     "Figures as aligned text."
     return '\n'.join(f'{k:24s} {v:.3f}' if isinstance(v, float) else f'{k:24s} {v}' for k,v in figures.items())
 
-# %% ../nbs/11b_measure.ipynb #9bedcd06
+# %% ../nbs/11b_measure.ipynb #e99d2a7d
 def interval(values, # One number each; `nan` is left out
              groups=None, # What each belongs to; drawn together
              n:int=2000, seed:int=0
     )->tuple: # Mean, and the ends of its 95 % interval
     "Mean and bootstrap interval; three times `nan` if there is no value."
     v = np.asarray(values, np.float64)
-    names, index = np.unique(np.arange(len(v)) if groups is None else np.asarray(groups), return_inverse=True)
-    ok = np.isfinite(v)
+    ok, groups = ~np.isnan(v), np.arange(len(v)) if groups is None else np.asarray(groups)
     if not ok.any(): return (float('nan'),)*3
-    sums, counts = np.bincount(index[ok], v[ok], len(names)), np.bincount(index[ok], minlength=len(names))
+    names, index = np.unique(groups[ok], return_inverse=True)
+    sums, counts = np.bincount(index, v[ok]), np.bincount(index)
     draws = np.random.default_rng(seed).integers(len(names), size=(n, len(names)))
-    means = sums[draws].sum(1)/np.maximum(counts[draws].sum(1), 1)
-    lo, hi = np.quantile(means, (0.025, 0.975))
+    lo, hi = np.quantile(sums[draws].sum(1)/counts[draws].sum(1), (0.025, 0.975))
     return float(v[ok].mean()), float(lo), float(hi)
 
-# %% ../nbs/11b_measure.ipynb #c5cb4554
+# %% ../nbs/11b_measure.ipynb #b0fdf53e
 def _processes():
     "accelerate's state if there are several processes, else None."
     if int(os.environ.get('WORLD_SIZE', 1))==1: return None
     from accelerate import PartialState
-    return PartialState(cpu=not torch.cuda.is_available())
+    return PartialState(cpu=not torch.cuda.is_available(), timeout=timedelta(days=7))   # one may wait long for another's last item
 
 def process_device():
     "The device that belongs to this process when several share the work, else None."
@@ -74,8 +75,9 @@ def is_first()->bool:
     return int(os.environ.get('RANK', 0))==0
 
 def code_digest()->str: # 12 hexadecimal digits
-    "A short name for the package's code, so that results of other code are not mixed in."
-    files = sorted(Path(__file__).parent.glob('*.py')) if '__file__' in globals() else []
+    "A short name for the package's code and fixed lists, so that results of others are not mixed in."
+    here = Path(__file__).parent if '__file__' in globals() else Path('../nulltext_nb')
+    files = [*sorted(here.glob('*.py')), *(here/'data'/f for f in ('edit_pairs.json', 'edit_knobs.json', 'judge.safetensors') if (here/'data'/f).exists())]
     return hashlib.sha256(b''.join(f.read_bytes() for f in files)).hexdigest()[:12]
 
 def read_results(file)->tuple: # Settings, and a dict from key to result
@@ -85,12 +87,13 @@ def read_results(file)->tuple: # Settings, and a dict from key to result
     except json.JSONDecodeError: raise ValueError(f'{file} is damaged: delete it and measure again') from None
     return (rows[0] if rows else None), {r['key']: r for r in rows[1:]}
 
-# %% ../nbs/11b_measure.ipynb #213629dd
+# %% ../nbs/11b_measure.ipynb #fdf3682f
 def _begin(items, file, settings):
     "Lay out the results file and the list of groups that are still to do."
     old, done = read_results(file)
     if old is not None and old!=settings: file.replace(file.with_name(file.name + '.old')); print(f'{file} was made with other settings or code: kept as {file.name}.old'); done = {}
-    file.write_text('\n'.join([json.dumps(settings), *map(json.dumps, done.values()), '']), encoding='utf-8')
+    part = file.with_name(file.name + '.part')
+    part.write_text('\n'.join([json.dumps(settings), *map(json.dumps, done.values()), '']), encoding='utf-8'); part.replace(file)
     todo = dict.fromkeys(key.split('/')[0] for key,_ in items if key not in done)
     file.with_name(file.name + '.todo').write_text(json.dumps(list(todo)))
 
@@ -101,6 +104,27 @@ def _next_group(todo, lock):
         if names: todo.write_text(json.dumps(names[1:]))
     return names[0] if names else None
 
+@contextmanager
+def _only_run(file):
+    "Keep every other run away from `file`, and leave no lock behind."
+    lock = FileLock(f'{file}.run')
+    try: lock.acquire(timeout=0)
+    except Timeout: raise ValueError(f'another run is writing {file}: let it end, or name another file') from None
+    try: yield
+    finally: lock.release(); Path(lock.lock_file).unlink(missing_ok=True)
+
+def _work_off(items, work, file, bar, alive):
+    "Take groups and do what is in them, until none is left."
+    todo, lock = file.with_name(file.name + '.todo'), FileLock(f'{file}.lock')
+    while (group := _next_group(todo, lock)) is not None:
+        done = read_results(file)[1]
+        for key,thing in items:
+            if key.split('/')[0]!=group or key in done: continue
+            line = json.dumps(dict(key=key, **work(thing)))
+            check(alive(), 'the launcher was killed: stopped')   # another run may be at work by now
+            with lock, file.open('a', encoding='utf-8') as f: f.write(line + '\n')
+            bar.n = len(read_results(file)[1]); bar.refresh()
+
 def run_shared(items:list, # Of (key, thing); keys that agree up to a '/' go to one process
                work, # From a thing to a dict of what JSON can hold
                file=None, # Where results are kept, one line each; None keeps them nowhere
@@ -110,23 +134,16 @@ def run_shared(items:list, # Of (key, thing); keys that agree up to a '/' go to 
     "Do what is not done yet, with all the processes that `accelerate launch` started, and return everything."
     from tqdm.auto import tqdm
     check(len({k for k,_ in items})==len(items), 'two items have the same key: keys are how results are found again')
-    state, settings = _processes(), json.loads(json.dumps(dict(settings or {}, code=code_digest())))
+    state, parent, settings = _processes(), os.getppid(), json.loads(json.dumps(dict(settings or {}, code=code_digest())))
     check(file or not state, 'several processes share their work through a file: name one, with --json on the command line')
     file = Path(file or Path(tempfile.mkdtemp())/'results')
-    todo, lock = file.with_name(file.name + '.todo'), FileLock(f'{file}.lock')
-    parent = os.getppid()
-    if is_first(): _begin(items, file, settings)
-    if state: state.wait_for_everyone()
-    with tqdm(total=len(items), initial=len(read_results(file)[1]), disable=not (progress and is_first()), desc=file.stem) as bar:
-        while (group := _next_group(todo, lock)) is not None:
-            done = read_results(file)[1]
-            for key,thing in items:
-                if key.split('/')[0]!=group or key in done: continue
-                line = json.dumps(dict(key=key, **work(thing)))
-                check(not state or os.getppid()==parent, 'the launcher was killed: stopped')   # another run may be at work by now
-                with lock, file.open('a', encoding='utf-8') as f: f.write(line + '\n')
-                bar.n = len(read_results(file)[1]); bar.refresh()
-    if state: state.wait_for_everyone()
-    if is_first(): todo.unlink(missing_ok=True); Path(lock.lock_file).unlink(missing_ok=True)
-    done = read_results(file)[1]
+    with _only_run(file) if is_first() else nullcontext():
+        if is_first(): _begin(items, file, settings)
+        if state: state.wait_for_everyone()
+        with tqdm(total=len(items), initial=len(read_results(file)[1]), disable=not (progress and is_first()), desc=file.stem) as bar:
+            _work_off(items, work, file, bar, lambda: not state or os.getppid()==parent)
+        if state: state.wait_for_everyone()
+        done = read_results(file)[1]
+        if is_first():
+            for end in ('.todo', '.lock'): file.with_name(file.name + end).unlink(missing_ok=True)
     return [done[k] for k,_ in items]

@@ -9,8 +9,8 @@ __all__ = ['TYPES', 'SIDE', 'FIELDS', 'MODES', 'WINDOW', 'DINO', 'CLIP', 'COLUMN
            'clip_similarity', 'pie_clip_whole', 'edited_part', 'pie_clip_edited', 'mk_tools', 'measure', 'blend_words',
            'edit_settings', 'edit_pair', 'kept', 'summarise', 'run_pie', 'pie_table']
 
-# %% ../nbs/17_pie.ipynb #fff06938
-import hashlib, json, math, os, platform, re, tempfile
+# %% ../nbs/17_pie.ipynb #25a00a04
+import hashlib, json, math, os, re, tempfile
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -24,7 +24,7 @@ from PIL import Image
 from .attention import find_words, prompt_words
 from .core import check, fit_image, load_image, set_seed
 from .editing import check_writable, edit
-from .measure import run_shared
+from .measure import code_digest, provenance, run_shared
 from .methods import METHODS
 from .pipeline import fingerprint, image_size
 from .scenes import BACKGROUNDS, COLOURABLE, COLOURS, HELD_OUT, NOUNS, random_scene
@@ -351,7 +351,7 @@ def summarise(rows:list, # From `measure`, one per pair
         if not x: missing.setdefault(c, 'no pair has a value: every mask covers all, or the pictures are equal')
     return out | dict(missing=missing)
 
-# %% ../nbs/17_pie.ipynb #5b52cbce
+# %% ../nbs/17_pie.ipynb #17efd5f0
 def run_pie(pipe, # From `load_pipe`
             data, # Folder in PIE-Bench's layout
             method:str='nulltext_fast', # One of `METHODS`; with `invert`, the name to report
@@ -365,19 +365,19 @@ def run_pie(pipe, # From `load_pipe`
             progress:bool=True
     )->dict: # The seven columns, each with its count, what is missing, and the settings
     "Edit all pairs of `data` and measure the edits."
+    check(out or int(os.environ.get('WORLD_SIZE', 1))==1, 'several processes share their work through a folder: name one with `out`')
     check(invert is not None or method in METHODS, f"unknown method {method!r}; known: {', '.join(METHODS)}")
     pairs, tools, missing = read_pie(data, n), *mk_tools(mode, columns, clip, dino, pipe.device)
     how = dict(method=method, model=fingerprint(pipe), T=T, w=w, p2p=p2p, blend=blend)
     edit_settings(pipe.tokenizer, pairs[0], p2p, blend)
     with tempfile.TemporaryDirectory() if out is None else nullcontext(out) as folder:
-        edits = check_writable(Path(folder)/'rows.jsonl').parent/f'{method}-{_digest(how)}'
+        edits = check_writable(Path(folder)/'rows.jsonl').parent/f'{method}-{_digest(how | dict(code=code_digest()))}'
         def work(pair):
             make = partial(edit_pair, pipe, pair, invert or METHODS[method], T, w, p2p=p2p, blend=blend)
             return measure(tools, load_image(pair.file), kept(edits/f'{pair.key}-{pair.digest}.png', make), pair, pipe.device)
-        tag = f'{edits.name}/{mode}-{_digest([list(tools), clip, dino])}'
+        tag = f'{edits.name}-{mode}-{_digest([list(tools), clip, dino])}'
         rows = run_shared([(f'{tag}:{p.key}-{p.digest}', p) for p in pairs], work, edits.parent/'rows.jsonl', progress=progress)
-    machine = f'{platform.machine()}, {os.cpu_count()} cores, {pipe.device.type}, torch {torch.__version__}'
-    return dict(pairs=len(pairs), mode=mode, **how, **summarise(rows, missing), machine=machine)
+    return dict(pairs=len(pairs), mode=mode, **how, **summarise(rows, missing)) | provenance(pipe)
 
 def pie_table(figures:dict # From `run_pie`
     )->str:

@@ -101,15 +101,15 @@ def blend_tokens(tok, # The pipeline's tokenizer
     check(any(blend), 'blend is a pair of empty words: name at least one')
     return tuple(find_words(tok, p, w) if w else [] for p,w in zip((source, target), blend))
 
-# %% ../nbs/07_prompt2prompt.ipynb #b49cee73
+# %% ../nbs/07_prompt2prompt.ipynb #82d6d4a4
 class PromptToPrompt(Control):
     "Moves attention maps from the source (row 0) to `m` edits (rows 1 to m)."
     def __init__(self, tok, source, targets, T, hw, kind='replace', tau_cross=0.8, tau_self=0.4, weights=None, blend=None, mask=None,
-                 threshold=0.4, self_limit=0.5):
+                 threshold=0.4, self_limit=0.5, start=0):
         for name,tau in (('tau_cross', tau_cross), ('tau_self', tau_self)): check(0<=tau<=1, f'{name} is {tau}: it is a share of the steps, 0 to 1')
         check(0<threshold<=1, f'threshold is {threshold}: it is a share of the largest value, above 0 and up to 1')
-        self.m, self.i, self.calls, self.hw, self.threshold, self.limit = len(targets), 0, 0, hw, threshold, self_limit
-        self.until_cross, self.until_self = round(tau_cross*T), round(tau_self*T)
+        self.m, self.i, self.calls, self.hw, self.threshold, self.limit = len(targets), start, 0, hw, threshold, self_limit
+        self.until_cross, self.until_self = [start + round(tau*(T-start)) for tau in (tau_cross, tau_self)]
         A, own = zip(*[align(tok, source, t, k) for t,k in zip(targets, _each(kind, self.m, 'kind'))])
         self.A, self.own = torch.stack(A), torch.stack(own).float()
         self.weights = torch.stack([word_weights(tok, t, x) for t,x in zip(targets, _each(weights, self.m, 'weights'))])
@@ -161,7 +161,7 @@ def prox_guide(eps_u, eps_c, # Noise under the null text and under the target's 
     cut = d.abs().flatten(1).quantile(share, 1)[:,None,None,None]
     return eps_u + w*(d*(d.abs()>cut) if kind=='l0' else d.sign()*(d.abs()-cut).clamp_min(0))
 
-# %% ../nbs/07_prompt2prompt.ipynb #2531c8d6
+# %% ../nbs/07_prompt2prompt.ipynb #6e5bbbea
 def _ddim_walk(noise, z, here, there, a_t, a_s, extra): return ddim_step(z, noise(z[0], here[0]), a_t, a_s)
 def _ddpm_walk(noise, z, here, there, a_t, a_s, extra): return ddim_step(z, noise(z[0], here[0]), a_t, a_s, ddpm_sigma(a_t, a_s)) + extra
 def _edict_walk(noise, z, here, there, a_t, a_s, extra):
@@ -188,9 +188,9 @@ def prompt_to_prompt(pipe, # From `load_pipe`
     "Edit an inverted picture by changing its prompt (Prompt-to-Prompt, alg. 1)."
     T, m = len(path)-1, len(targets)
     check(m>0, 'give at least one target prompt')
-    ctl = PromptToPrompt(pipe.tokenizer, prompt, targets, T, tuple(path.shape[-2:]), **control)
+    ctl = PromptToPrompt(pipe.tokenizer, prompt, targets, T, tuple(path.shape[-2:]), start=start, **control)
     cond, path, due = embed(pipe, [prompt, *targets]) if cond is None else cond, path[:,:,None], 0
-    layers, z, ctl.i = sum('attn2' in name for name in pipe.unet.attn_processors), path[start].expand(-1, m, -1, -1, -1), start
+    layers, z = sum('attn2' in name for name in pipe.unet.attn_processors), path[start].expand(-1, m, -1, -1, -1)
     with controlled(pipe, ctl):
         for i,(t,s) in list(enumerate(ddim_pairs(pipe.scheduler, T)))[start:]:
             def noise(z, src):

@@ -1,6 +1,5 @@
 "The editor: what it knows and does, its widgets driven from Python, and the whole in JupyterLab, driven by a browser."
 import html, importlib.util, io, json, os, re, shutil, subprocess, sys, time
-from pathlib import Path
 
 import numpy as np
 import pytest
