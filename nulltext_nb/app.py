@@ -7,7 +7,7 @@ __all__ = ['PAINT', 'EXAMPLES', 'THUMB', 'Cancelled', 'time_left', 'Stop', 'Entr
            'word_pairs', 'join_pairs', 'pair_label', 'uploaded', 'read_upload', 'clear_upload', 'as_png', 'download',
            'paint_html', 'read_mask', 'mask_url', 'mk_inputs', 'mk_knobs', 'lay_out', 'Editor', 'app', 'file_links']
 
-# %% ../nbs/14_app.ipynb #f750ef0e
+# %% ../nbs/14_app.ipynb #95c0478e
 import hashlib, io, json, re, tempfile, threading, time, warnings
 from base64 import b64decode, b64encode
 from contextlib import contextmanager
@@ -28,7 +28,7 @@ from . import editing
 from .attention import prompt_words
 from .core import check, compare, data_url, fit_image, load_image
 from .editing import Inversion, check_settings, scheduler_settings
-from .fast import solver_steps
+from .nulltext import PRESETS
 from .pipeline import decode, fingerprint, image_size, load_pipe
 from .scenes import EXAMPLE, EXAMPLE_FILE, Scene, Thing, describe
 
@@ -135,7 +135,7 @@ def saved(self:Session, file:Path, prompt:str, T:int, w:float):
         return inv
     except ValueError as e: self.notes.append(f'The saved inversion cannot be used and is made anew: {e}.')
 
-# %% ../nbs/14_app.ipynb #678b8c42
+# %% ../nbs/14_app.ipynb #99e85ee0
 @patch
 def invert(self:Session, prompt:str, # The caption
            cb=None, # See `Stop.job`
@@ -149,7 +149,7 @@ def invert(self:Session, prompt:str, # The caption
     with heard(self.notes):
         inv = self.saved(file, prompt, T, w)
         if inv is None:
-            with self.cancel.job(cb, skip=solver_steps(self.solver, T) - T) as tick:
+            with self.cancel.job(cb, skip=T if self.solver in PRESETS else 0) as tick:
                 inv = editing.invert(self.pipe, self.image, prompt, T, w, self.solver, self.image.size, progress=False, cb=tick)
             try: inv.save(file)
             except (ValueError, OSError) as e: self.notes.append(f'The inversion could not be saved: {e}.')

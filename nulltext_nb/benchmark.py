@@ -219,7 +219,7 @@ def load_knobs()->dict:
     "From method to guidance scale, windows and threshold."
     return {m: {k: d[k] for k in GRID} for m,d in json.loads(KNOBS_FILE.read_text()).items() if m in METHODS}
 
-# %% ../nbs/12_benchmark.ipynb #5855b1e6
+# %% ../nbs/12_benchmark.ipynb #a9a52dd8
 COLUMNS = ('background_psnr', 'background_ssim', 'structure', 'edit_success', 'kept_success', 'truth_psnr', 'same_psnr', 'reconstruction_psnr', 'invert_units', 'edit_units', 'units', *(f'free_{c}' for c in FREE))
 
 def bench_edit(pipe, # From `load_pipe`
@@ -230,7 +230,7 @@ def bench_edit(pipe, # From `load_pipe`
                only:str='', # Only scenes whose name begins so: 'coloured', 'any', 'two', 'left'
                file=None, progress=True # Where results are kept, one line a pair; show a progress bar?
     )->dict: # Flat: METHOD.metric, and its 95 % interval as METHOD.metric_lo and _hi
-    "Every method on every pair of the fixed list, with LocalBlend where the edit has a place, and without (`free_`)."
+    "Every method on every pair of the fixed list, with LocalBlend where the edit has a place, and the null-text solvers also without (`free_`)."
     pairs, knobs, cache = load_pairs(), load_knobs(), {}
     methods = list(methods or METHODS)
     check(set(methods) <= set(METHODS), f'{", ".join(set(methods) - set(METHODS))}: no such method; use some of {", ".join(METHODS)}')
@@ -247,7 +247,7 @@ def bench_edit(pipe, # From `load_pipe`
             inv, units, seconds = cache[p.name, m]
             knob = {k: knobs[m][k] for k in KNOBS}
             f = measure_edit(pipe, p, inv, **knob)[0]
-            free = measure_edit(pipe, p, inv, blend=False, **knob)[0] if 'blend' in control_of(p) else f
+            free = f if 'blend' not in control_of(p) else measure_edit(pipe, p, inv, blend=False, **knob)[0] if 'null' in m or m=='npi' else {k: float('nan') for k in FREE}
             f |= {f'free_{k}': free[k] for k in FREE} | dict(invert_units=units, invert_seconds=seconds, units=units + f['edit_units'])
             out |= {f'{m}.{k}': v for k,v in f.items()}
         return out

@@ -119,7 +119,7 @@ def nulltext_demo(argv=None):
         SOLVER_ARG, arg('--w-edit', 'guidance scale of the edits; without it, 3 for the embedded model, else as --w', type=float),
         arg('--quiet', 'no progress bar', action='store_true', default=False), *MODEL_ARGS), argv)
 
-# %% ../nbs/18_cli.ipynb #42af0cde
+# %% ../nbs/18_cli.ipynb #e7ee5c86
 def _demo(a):
     import torch
     from nulltext_nb.editing import check_writable, edit, invert
@@ -132,10 +132,10 @@ def _demo(a):
     with count_units(pipe) as every:
         with count_units(pipe) as units: inv = invert(pipe, image, prompt, a.T, a.w, a.solver, progress=not a.quiet)
         z0, cond = encode(pipe, image), embed(pipe, prompt)
-        draw = lambda z_T, phis, w: decode(pipe, sample(pipe, z_T, cond, phis, a.T, w)[-1])[0]   # everything is sampled anew from its noise
+        draw = lambda z_T, phis, w, extra=None: decode(pipe, sample(pipe, z_T, cond, phis, a.T, w, extra=extra)[-1])[0]   # everything is sampled anew from its noise
         z_T, null = ddim_invert(pipe, z0, cond, a.T)[0], embed(pipe, '')
         recon = dict(psnr_vae=decode(pipe, z0)[0], psnr_ddim_w1=draw(z_T, null, 1.), psnr_ddim_cfg=draw(z_T, null, a.w),
-                     psnr_nulltext=draw(inv.path[0].to(pipe.device), inv.phis.to(pipe.device), a.w))
+                     psnr_nulltext=draw(*[x.to(pipe.device) for x in (inv.path[0], inv.phis)], a.w, None if inv.extra is None else inv.extra.to(pipe.device)))
         psnrs = {k: psnr(image, im) for k,im in recon.items()}
         w_edit = (a.w if a.model else 3.) if a.w_edit is None else a.w_edit
         inv = inv if w_edit==a.w else invert(pipe, image, prompt, a.T, w_edit, a.solver, progress=not a.quiet)

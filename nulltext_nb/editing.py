@@ -22,7 +22,7 @@ from .pipeline import check_finite, decode, embed, encode, fingerprint, image_si
 from .prompt2prompt import prompt_to_prompt
 from .scheduler import ddim_pairs
 
-# %% ../nbs/08_edit.ipynb #9329a5cb
+# %% ../nbs/08_edit.ipynb #d42a2d0b
 FORMAT, OLD_FORMAT = 'nulltext_nb inversion 2', 'nulltext_nb inversion 1'   # the old one is read, too
 
 @dataclass
@@ -35,7 +35,7 @@ class Inversion:
     model:str           # Fingerprint of the model
     scheduler:dict      # Its settings, see `scheduler_settings`
     sampler:str='ddim'  # The kind of step: 'ddim', 'ddpm' or 'edict'
-    extra:torch.Tensor=None # What 'ddpm' adds to every step, (T,1,c,h,w)
+    extra:torch.Tensor=None # What is added to every step, (T,1,c,h,w), or nothing
     start:int=0         # Step from which an edit starts
     prox:tuple=None     # Of `prox_guide`
     @property
@@ -52,7 +52,7 @@ def scheduler_settings(pipe)->dict:
     c = pipe.scheduler.config
     return {k:c[k] for k in ('num_train_timesteps', 'beta_start', 'beta_end', 'beta_schedule', 'prediction_type', 'steps_offset', 'set_alpha_to_one')}
 
-# %% ../nbs/08_edit.ipynb #ead52cb8
+# %% ../nbs/08_edit.ipynb #0f70f77a
 def prepare(pipe, image, prompt, size=None, fit='crop'):
     "What every inversion starts from: the latent of `image`, (1,c,h,w), and the embeddings of `prompt` and of nothing, (1,n,d)."
     check(isinstance(prompt, str) and prompt.strip(), "the prompt is empty: describe the picture, for example 'a cat on grass'")
@@ -81,7 +81,7 @@ def invert(pipe, # From `load_pipe`
     z0, cond, null = prepare(pipe, image, prompt, size, fit)
     with tqdm(total=solver_steps(solver, T), desc='inverting', disable=not progress, delay=0.5) as bar:
         found = solve(pipe, z0, cond, null, T, w, solver, cb=_ticker(bar, cb))
-    return pack(pipe, found.path, found.phis, prompt, w)
+    return pack(pipe, found.path, found.phis, prompt, w, extra=None if found.extra is None else found.extra.cpu())
 
 def _ticker(bar, cb):
     "To be called after every step: moves `bar` and tells `cb`, which may stop the work by raising."
@@ -91,7 +91,7 @@ def _ticker(bar, cb):
         if cb: cb(next(done), bar.total)
     return tick
 
-# %% ../nbs/08_edit.ipynb #12ac7e3f
+# %% ../nbs/08_edit.ipynb #149d8c99
 def edit_latents(pipe, inv, targets, cb=None, **control):
     "`prompt_to_prompt` with everything that `inv` knows."
     here = lambda x: None if x is None else x.to(pipe.device)
@@ -115,7 +115,7 @@ def edit(pipe, # From `load_pipe`; the model that made the inversion
     "Edit an inverted picture by changing its prompt (Prompt-to-Prompt)."
     from tqdm.auto import tqdm
     check_settings(pipe, inv, T, w, size)
-    targets = [prompt] if isinstance(prompt, str) else list(prompt)
+    targets = list(prompt) if isinstance(prompt, (list, tuple)) else [prompt]
     check(all(isinstance(p, str) and p.strip() for p in targets), 'the target prompt is empty: write what the picture should show')
     with tqdm(total=inv.T - inv.start, desc='editing', disable=not progress, delay=0.5) as bar:
         z, _ = edit_latents(pipe, inv, targets, _ticker(bar, cb), kind=kind, tau_cross=tau_cross, tau_self=tau_self,

@@ -34,7 +34,7 @@ def guided_eps(pipe, # From `load_pipe`
     eps_u, eps_c = eps_theta(pipe, torch.cat([z_t,z_t]), t, torch.cat([phi.expand_as(cond), cond])).chunk(2)
     return guide(eps_u, eps_c, w)
 
-# %% ../nbs/03_inversion.ipynb #2e0872ed
+# %% ../nbs/03_inversion.ipynb #23f389c2
 def phi_at(phis, i):
     "The null embedding of step `i`: `phis` is None, one embedding (1,n,d), or one per step, (T,1,n,d) or a list."
     if phis is None or (torch.is_tensor(phis) and phis.ndim==3): return phis
@@ -47,13 +47,15 @@ def sample(pipe, # From `load_pipe`
            phis=None, # Null embedding(s), see `phi_at`
            T:int=50, # DDIM steps
            w:float=7.5, # Guidance scale
-           cb=None # Called as cb(i, z) after every step
+           cb=None, # Called as cb(i, z) after every step
+           extra:torch.Tensor=None # What is added to every step, (T,b,c,h,w)
     )->torch.Tensor: # The path, (T+1,b,c,h,w), from noise to picture
     "DDIM sampling with guidance; returns every latent on the way."
     path = [z_T]
     for i,(t,s) in enumerate(ddim_pairs(pipe.scheduler, T)):
         eps = guided_eps(pipe, path[-1], t, cond, phi_at(phis, i), w)
         z = ddim_step(path[-1], eps, abar_at(pipe.scheduler, t), abar_at(pipe.scheduler, s))
+        if extra is not None: z = z + extra[i]
         path.append(check_finite(z, f'the latent after sampling step {i} (t = {t})'))
         if cb: cb(i, z)
     return torch.stack(path)

@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['METHODS', 'drift', 'ddim', 'ddim_w1', 'npi', 'proximal', 'pnp', 'fixed_point', 'ddpm', 'edict', 'Method']
 
-# %% ../nbs/09_methods.ipynb #8b6c606c
+# %% ../nbs/09_methods.ipynb #a490f83c
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -46,10 +46,12 @@ def ddim_w1(pipe, image, prompt, T=50, w=7.5)->Inversion:
     "DDIM inversion without any guidance; `w` is ignored. 2T units."
     return ddim(pipe, image, prompt, T, 1.)
 
-# %% ../nbs/09_methods.ipynb #29fa7e5c
+# %% ../nbs/09_methods.ipynb #40f9ec12
 def npi(pipe, image, prompt, T=50, w=7.5, prox=None)->Inversion:
     "Negative-prompt inversion: the prompt as null text (Miyake et al., 2023). 2T units."
-    return replace(invert(pipe, image, prompt, T, w, 'prompt', progress=False), prox=prox)
+    z0, cond, _ = prepare(pipe, image, prompt)
+    z_T = ddim_invert(pipe, z0, cond, T)[0]
+    return pack(pipe, sample(pipe, z_T, cond, None, T, 1.), cond, prompt, w, prox=prox)   # with equal noises, any guidance walks the path of w = 1
 
 def proximal(pipe, image, prompt, T=50, w=7.5, kind='l0', share=0.7)->Inversion:
     "Proximal guidance on negative-prompt inversion (ProxEdit, Han et al., 2024). 2T units."
@@ -95,7 +97,7 @@ def edict(pipe, image, prompt, T=50, w=7.5)->Inversion:
         path.append(check_finite(pair, f'the latents after inversion step {i} (t = {t})'))
     return pack(pipe, torch.stack(path[::-1])[:,:,0], null, prompt, w, sampler='edict')
 
-# %% ../nbs/09_methods.ipynb #16568c30
+# %% ../nbs/09_methods.ipynb #f4c8791e
 @dataclass(frozen=True)
 class Method:
     "A way to invert a picture: call it with a pipeline, a picture and its caption."
@@ -113,7 +115,8 @@ METHODS = {
     'nulltext_google': Method('null-text, google', _null('google'), lambda T: 13*T, lambda T: 10*T),
     'nulltext_paper': Method('null-text, paper', _null('paper'), lambda T: 13*T, lambda T: 10*T),
     'nulltext_squares': Method('null-text, least squares', _null('least_squares'), lambda T: 4*T + 1, lambda T: T),
-    'nulltext_fast': Method('null-text, fast', _null('fast'), lambda T: T + 1),
+    'nulltext_prompt': Method('null-text, prompt', _null('prompt'), lambda T: T + 1),
+    'nulltext_fast': Method('null-text, fast', _null('fast'), lambda T: 3*T + 1),
     'npi': Method('negative-prompt', npi, lambda T: 2*T),
     'proximal': Method('proximal guidance', proximal, lambda T: 2*T),
     'pnp': Method('PnP (direct)', pnp, lambda T: T),

@@ -75,13 +75,14 @@ def fit_null(pipe, # From `load_pipe`
         if done: break
     return phi.detach(), losses
 
-# %% ../nbs/04_nulltext.ipynb #e7447400
+# %% ../nbs/04_nulltext.ipynb #d02a6fa9
 @dataclass
 class NullFit:
     "What `fit_nulls` found: embeddings, the guided path, and the losses of every step."
     phis:torch.Tensor   # (T,b,n,d)
     path:torch.Tensor   # (T+1,b,c,h,w), from noise to picture
     losses:list         # One list of losses per step
+    extra:torch.Tensor=None # What is added to every step, (T,b,c,h,w), by solvers that need it
 
 def fit_nulls(pipe, # From `load_pipe`
               pivots:torch.Tensor, # From `ddim_invert`, (T+1,b,c,h,w)

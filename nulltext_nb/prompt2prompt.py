@@ -51,12 +51,13 @@ def align(tok, # The pipeline's tokenizer
     A[0, 0], own[0], own[t] = 1, False, False
     return A, own
 
-# %% ../nbs/07_prompt2prompt.ipynb #9b573cff
+# %% ../nbs/07_prompt2prompt.ipynb #64458eac
 def word_weights(tok, # The pipeline's tokenizer
                  prompt:str, # Target prompt
                  weights:dict=None # From word to factor
     )->torch.Tensor: # (n,)
     "One factor per token of `prompt` (Prompt-to-Prompt, attention re-weighting)."
+    check(weights is None or isinstance(weights, dict), f"weights are {weights!r}: use a dict such as {{'red': 2}}")
     out = torch.ones(tok.model_max_length)
     for word,x in (weights or {}).items(): out[find_words(tok, prompt, word)] = float(x)
     return out
@@ -161,8 +162,8 @@ def prox_guide(eps_u, eps_c, # Noise under the null text and under the target's 
     cut = d.abs().flatten(1).quantile(share, 1)[:,None,None,None]
     return eps_u + w*(d*(d.abs()>cut) if kind=='l0' else d.sign()*(d.abs()-cut).clamp_min(0))
 
-# %% ../nbs/07_prompt2prompt.ipynb #6e5bbbea
-def _ddim_walk(noise, z, here, there, a_t, a_s, extra): return ddim_step(z, noise(z[0], here[0]), a_t, a_s)
+# %% ../nbs/07_prompt2prompt.ipynb #8aeb16bc
+def _ddim_walk(noise, z, here, there, a_t, a_s, extra): return ddim_step(z, noise(z[0], here[0]), a_t, a_s) + extra
 def _ddpm_walk(noise, z, here, there, a_t, a_s, extra): return ddim_step(z, noise(z[0], here[0]), a_t, a_s, ddpm_sigma(a_t, a_s)) + extra
 def _edict_walk(noise, z, here, there, a_t, a_s, extra):
     sources = iter((here[1], edict_unmix(*there, EDICT_P)[0]))   # where the source is when the other latent is moved
@@ -180,7 +181,7 @@ def prompt_to_prompt(pipe, # From `load_pipe`
                      cb=None, # Called as cb(i, z) after every step
                      cond:torch.Tensor=None, # Embeddings of source and targets, (1+m,n,d); default: those of the prompts
                      sampler:str='ddim', # 'ddim', 'ddpm' or 'edict'
-                     extra:torch.Tensor=None, # What 'ddpm' adds to every step, (T,1,c,h,w)
+                     extra:torch.Tensor=None, # What is added to every step, (T,1,c,h,w)
                      start:int=0, # Step to start from
                      prox=None, # Of `prox_guide`
                      **control # Arguments of `PromptToPrompt`
@@ -198,7 +199,7 @@ def prompt_to_prompt(pipe, # From `load_pipe`
                 emb = torch.cat([cond[1-n:], phi_at(phis, i).expand(m, -1, -1)])
                 return prox_guide(*eps_theta(pipe, torch.cat([src]*n + [z, z]), t, emb)[n:].chunk(2)[::-1], w, prox)
             a_t, a_s = abar_at(pipe.scheduler, t), abar_at(pipe.scheduler, s)
-            z = WALKS[sampler](noise, z, path[i], path[i+1], a_t, a_s, None if extra is None else extra[i])
+            z = WALKS[sampler](noise, z, path[i], path[i+1], a_t, a_s, 0. if extra is None else extra[i])
             z = check_finite(ctl.blend_back(ctl.after_step(i, z), path[i+1]), f'the edit after step {i} (t = {t})')
             if cb: cb(i, z[0])
     check(ctl.calls==due, f'the control saw {ctl.calls} cross-attention maps, not {due}: is another attention processor in the way?')
