@@ -56,7 +56,7 @@ def fit_prompt(pivots:torch.Tensor, # (T+1,b,c,h,w)
     "The prompt as null text of every step: exact where the pivots are (negative-prompt inversion, Miyake et al.)."
     return NullFit(cond, pivots, [[] for _ in pivots[1:]])
 
-# %% ../nbs/05_fast.ipynb #091c6e07
+# %% ../nbs/05_fast.ipynb #a42ca7ef
 @torch.no_grad()
 def fit_noise(pipe, # From `load_pipe`
               pivots:torch.Tensor, # (T+1,b,c,h,w)
@@ -67,12 +67,12 @@ def fit_noise(pipe, # From `load_pipe`
     )->NullFit: # With `extra`, and one embedding for all steps
     "Null-text inversion in closed form: the null text stays as it is, and every step adds what its noise lacks."
     check(w!=1, 'at w = 1 the null text has no effect: there is nothing to solve')
-    extra = []
+    path, extra = [pivots[0]], []
     for i,(t,s) in enumerate(ddim_pairs(pipe.scheduler, len(pivots)-1)):
-        eps = guided_eps(pipe, pivots[i], t, cond, phi, w)
-        extra.append(pivots[i+1] - ddim_step(pivots[i], eps, abar_at(pipe.scheduler, t), abar_at(pipe.scheduler, s)))
+        z = ddim_step(path[-1], guided_eps(pipe, path[-1], t, cond, phi, w), abar_at(pipe.scheduler, t), abar_at(pipe.scheduler, s))
+        extra.append(pivots[i+1] - z); path.append(z + extra[-1])   # the pivot, as sampling will round it
         if cb: cb(i, [])
-    return NullFit(phi.expand_as(cond), pivots, [[] for _ in extra], check_finite(torch.stack(extra), 'what is added to the steps'))
+    return NullFit(phi.expand_as(cond), torch.stack(path), [[] for _ in extra], check_finite(torch.stack(extra), 'what is added to the steps'))
 
 # %% ../nbs/05_fast.ipynb #26073d35
 def _dot(a, b): return (a*b).flatten(1).sum(1)
