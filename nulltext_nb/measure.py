@@ -87,11 +87,11 @@ def read_results(file)->tuple: # Settings, and a dict from key to result
     except json.JSONDecodeError: raise ValueError(f'{file} is damaged: delete it and measure again') from None
     return (rows[0] if rows else None), {r['key']: r for r in rows[1:]}
 
-# %% ../nbs/11b_measure.ipynb #fdf3682f
+# %% ../nbs/11b_measure.ipynb #9c202d53
 def _begin(items, file, settings):
     "Lay out the results file and the list of groups that are still to do."
     old, done = read_results(file)
-    if old is not None and old!=settings: file.replace(file.with_name(file.name + '.old')); print(f'{file} was made with other settings or code: kept as {file.name}.old'); done = {}
+    if old is not None and old!=settings: file.replace(file.with_name(file.name + '.old')); print(f'{file.name} was made with other settings or code: kept as {file.name}.old'); done = {}
     part = file.with_name(file.name + '.part')
     part.write_text('\n'.join([json.dumps(settings), *map(json.dumps, done.values()), '']), encoding='utf-8'); part.replace(file)
     todo = dict.fromkeys(key.split('/')[0] for key,_ in items if key not in done)
