@@ -47,21 +47,25 @@ def closure(reqs):
     return found
 
 
+def link(dists, folder):
+    "Make what `dists`, by name, hold importable from `folder`, without installing anything again (PyTorch alone is several GB)."
+    folder.mkdir()
+    for dist in dists.values():
+        for top in {p.parts[0] for p in dist.files} - {'..', '__pycache__'}:
+            if not (folder/top).exists(): (folder/top).symlink_to(dist.locate_file(top))
+    return folder
+
+
 @pytest.fixture(scope='session')
 def alone(cfg, tree, tmp_path_factory):
     """The Python of a second environment that holds the package and what it requires, and nothing for development.
 
-    Packages that the dev extra does not pin are linked, not installed again (PyTorch alone is several GB), and lie
-    outside the environment, where pip reads but never writes. pip resolves and installs the rest: the newest fastcore.
+    Packages that the dev extra does not pin are linked, and lie outside the environment, where pip reads but never
+    writes. pip resolves and installs the rest: the newest fastcore.
     """
     tmp = tmp_path_factory.mktemp('alone')
-    linked = tmp/'linked'
-    linked.mkdir()
     pinned = {canonicalize_name(Requirement(r).name) for r in cfg.dev_requirements.split()}
-    for name, dist in closure(cfg.requirements.split()).items():
-        if name in pinned: continue
-        for top in {p.parts[0] for p in dist.files} - {'..', '__pycache__'}:
-            if not (linked/top).exists(): (linked/top).symlink_to(dist.locate_file(top))
+    linked = link({k: d for k, d in closure(cfg.requirements.split()).items() if k not in pinned}, tmp/'linked')
     python('-m', 'venv', tmp/'env')
     exe = tmp/'env'/'bin'/'python'
     purelib = python('-c', 'import sysconfig; print(sysconfig.get_path("purelib"))', exe=exe).strip()
@@ -74,3 +78,10 @@ def alone(cfg, tree, tmp_path_factory):
     python(*pip[1:], 'fastcore>=2', src, exe=exe)
     python('-m', 'pip', 'check', exe=exe)
     return exe
+
+
+@pytest.fixture(scope='session')
+def metrics(cfg, tmp_path_factory):
+    "A folder with what the extra `metrics` adds, for the pages that ask for it."
+    plain = closure(cfg.requirements.split())
+    return link({k: d for k, d in closure(cfg.metrics_requirements.split()).items() if k not in plain}, tmp_path_factory.mktemp('metrics')/'linked')

@@ -41,7 +41,8 @@ LESSONS = [nb for nb in NOTEBOOKS if nb.stem != '11_train']  # training needs fa
 @pytest.mark.network
 @pytest.mark.xdist_group('alone')  # one environment serves all
 @pytest.mark.parametrize('nb', LESSONS, ids=lambda p: p.stem)
-def test_notebook_alone(nb, cfg, alone, tree):
-    "A reader's environment: the installed package and the newest releases of what it requires."
+def test_notebook_alone(nb, cfg, alone, tree, metrics):
+    "A reader's environment: the installed package, with the extra that the page's first cell names, and the newest releases of what it requires."
     env = os.environ | {'PATH': f'{alone.parent}{os.pathsep}{os.environ["PATH"]}'}
+    if 'nulltext_nb[metrics]' in nb.read_text(encoding='utf-8').split('#| export')[0]: env['PYTHONPATH'] = str(metrics)
     python('-c', ALONE, nb, *cfg.tst_flags.split(), exe=alone, cwd=tree/'nbs', env=env)
