@@ -178,7 +178,7 @@ def measure_edit(pipe, pair, inv, blend=True, **knobs)->tuple: # Figures, and th
     plain = decode(pipe, inv.path[-1][:1].to(pipe.device))[0]
     return figures_of(pair, im, plain) | dict(edit_units=units.total(), edit_seconds=seconds), im
 
-# %% ../nbs/12_benchmark.ipynb #2e68224c
+# %% ../nbs/12_benchmark.ipynb #62036b6a
 GRID = dict(w=(3., 2., 5., 7.5), tau_self=(0.4, 0.7), tau_cross=(0.8, 0.5), threshold=(0.4, 0.3))   # the first of each is where the search starts
 
 def score(rows)->float:
@@ -204,14 +204,15 @@ def search_method(pipe, name, pairs, T)->dict: # The best knobs, and every setti
 
 def search_knobs(pipe, # From `load_pipe`
                  quick:bool=False, # One method, few steps?
-                 T:int=20, # DDIM steps
+                 T:int=None, # DDIM steps; default: 20, or 4 if quick
                  seed:int=711, n:int=2, # Of the pairs
                  file=None, progress=True # Where results are kept; show a progress bar?
     )->dict: # From method to its knobs
     "The knobs of every method, chosen on scenes by the training artists."
     pairs = [p for p in mk_pairs(seed, ARTISTS, n) if p.kind!='nothing']
     names = list(METHODS)
-    if quick: T, names, pairs = 4, ['nulltext_fast'], pairs[:3]
+    if quick: names, pairs = ['nulltext_fast'], pairs[:3]
+    if T is None: T = 4 if quick else 20
     rows = run_shared([(m, m) for m in names], lambda m: search_method(pipe, m, pairs, T), file, dict(T=T, seed=seed, n=n, grid=GRID) | machine(pipe), progress)
     return {r['key']: r['best'] | dict(tried=r['tried']) for r in rows}
 
@@ -219,15 +220,16 @@ def load_knobs()->dict:
     "From method to guidance scale, windows and threshold."
     return {m: {k: d[k] for k in GRID} for m,d in json.loads(KNOBS_FILE.read_text()).items() if m in METHODS}
 
-# %% ../nbs/12_benchmark.ipynb #bd4f1f5f
+# %% ../nbs/12_benchmark.ipynb #3d661eba
 REFERENCE, VERSUS = 'nulltext_google', ('background_psnr', 'edit_success', 'kept_success', 'truth_psnr', *(f'free_{c}' for c in FREE))
 COLUMNS = ('background_psnr', 'background_ssim', 'structure', 'edit_success', 'kept_success', 'truth_psnr', 'same_psnr', 'reconstruction_psnr', 'invert_units', 'edit_units', 'units', *(f'free_{c}' for c in FREE))
 
 def bench_edit(pipe, # From `load_pipe`
                quick:bool=False, # Two scenes, few steps?
-               T:int=20, # DDIM steps
+               T:int=None, # DDIM steps; default: 20, or 4 if quick
                methods=None, # Names in `METHODS`; default: all
-               w:float=None, # Guidance scale for all; default: each method's own
+               w:float=None, # Guidance scale for all; default: that of the knobs
+               knobs_of:str=None, # Method whose knobs all use; default: each its own
                only:str='', # Only scenes whose name begins so: 'coloured', 'any', 'two', 'left'
                file=None, progress=True # Where results are kept, one line a pair; show a progress bar?
     )->dict: # Flat: METHOD.metric, and its 95 % interval as METHOD.metric_lo and _hi
@@ -238,7 +240,10 @@ def bench_edit(pipe, # From `load_pipe`
     pairs = [p for p in pairs if p.name.startswith(only)]
     check(pairs, f"no scene's name begins with {only!r}: use 'coloured', 'any', 'two' or 'left'")
     check(set(methods) <= set(knobs), f'no knobs for {", ".join(set(methods) - set(knobs))}: choose them with `nulltext_bench knobs`')
-    if quick: T, pairs = 5, [p for p in pairs if p.name in ('coloured0', 'any0')]
+    check(knobs_of is None or knobs_of in knobs, f'no knobs for {knobs_of}: use one of {", ".join(knobs)}')
+    if knobs_of: knobs = dict.fromkeys(methods, knobs[knobs_of])
+    if quick: pairs = [p for p in pairs if p.name in ('coloured0', 'any0')]
+    if T is None: T = 4 if quick else 20
     def work(p):
         out = {}
         for m in methods:
@@ -253,7 +258,7 @@ def bench_edit(pipe, # From `load_pipe`
             out |= {f'{m}.{k}': v for k,v in f.items()}
         return out
     rows = run_shared([(p.key, p) for p in pairs], work, file, dict(T=T, methods=methods, w=w, only=only, quick=quick, knobs=knobs) | machine(pipe), progress)
-    return summary(rows, pairs, methods) | dict(T=T, w=w, quick=quick) | provenance(pipe)
+    return summary(rows, pairs, methods) | dict(T=T, w=w, knobs_of=knobs_of, quick=quick) | provenance(pipe)
 
 def summary(rows, pairs, methods)->dict:
     "Means and intervals over pairs, the edits of one scene drawn together; and of the differences to null-text inversion as published, pair by pair."

@@ -62,7 +62,7 @@ def encode_mask(mask # (H,W), True where the edit may go
     at = np.flatnonzero(np.diff(np.asarray(mask, bool).ravel().astype(np.int8), prepend=0, append=0)).tolist()
     return [n for a,b in zip(at[::2], at[1::2]) for n in (a, b-a)]
 
-# %% ../nbs/17_pie.ipynb #ffd76d85
+# %% ../nbs/17_pie.ipynb #1122811c
 FIELDS = ('image_path', 'original_prompt', 'editing_prompt', 'blended_word', 'mask', 'editing_type_id')
 
 @dataclass(frozen=True)
@@ -82,6 +82,7 @@ class Pair:
 def _pair(key, item, images):
     try: path, source, target, blend, runs, kind = [item[k] for k in FIELDS]
     except (KeyError, TypeError): raise ValueError(f'entry {key!r} of the mapping file is not complete: copy it again') from None
+    check(all(isinstance(x, str) for x in (path, source, target, blend)), f'entry {key!r} of the mapping file has something else where text should be: copy it again')
     file = images/path
     check(file.is_file(), f'entry {key!r}: {file} does not exist: copy the pictures again')
     try: decode_mask(runs); (source, _), (target, words) = split_brackets(source), split_brackets(target)
@@ -351,10 +352,10 @@ def summarise(rows:list, # From `measure`, one per pair
         if not x: missing.setdefault(c, 'no pair has a value: every mask covers all, or the pictures are equal')
     return out | dict(missing=missing)
 
-# %% ../nbs/17_pie.ipynb #17efd5f0
+# %% ../nbs/17_pie.ipynb #db24bc51
 def run_pie(pipe, # From `load_pipe`
             data, # Folder in PIE-Bench's layout
-            method:str='nulltext_fast', # One of `METHODS`; with `invert`, the name to report
+            method:str='nulltext_fast', # One of `METHODS`; with `invert`, the name to report and to keep edits under
             mode:str='corrected', # One of `MODES`
             invert=None, # Instead of a method, see `edit_pair`
             T:int=50, w:float=7.5, # DDIM steps, guidance scale

@@ -6,7 +6,7 @@
 __all__ = ['RACERS', 'weight_gradients', 'fit_published', 'HeldMemory', 'run_racer', 'run_lap', 'bench_race', 'race_figures',
            'race_curve']
 
-# %% ../nbs/12b_race.ipynb #4f8755be
+# %% ../nbs/12b_race.ipynb #5a51b00c
 import time
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch.autograd.graph import saved_tensors_hooks
 
-from .core import psnr
+from .core import check, psnr
 from .editing import edit, invert, prepare
 from .fast import fit_least_squares, fit_noise, fit_prompt, implicit_invert, solve
 from .inversion import ddim_invert, guide, sample
@@ -62,7 +62,7 @@ def fit_published(pipe, # From `load_pipe`
     if walk: sample(pipe, pivots[0], cond, phis, T, w)
     return NullFit(torch.stack(phis), torch.stack(path), losses)
 
-# %% ../nbs/12b_race.ipynb #57c06342
+# %% ../nbs/12b_race.ipynb #5ce4857e
 def _by_name(solver): return lambda pipe, z0, cond, null, T, w: solve(pipe, z0, cond, null, T, w, solver)
 def _published(pipe, z0, cond, null, T, w): return fit_published(pipe, ddim_invert(pipe, z0, cond, T), cond, null, w)
 def _npi(pipe, z0, cond, null, T, w): return fit_prompt(ddim_invert(pipe, z0, cond, T), cond)
@@ -90,9 +90,9 @@ def run_racer(pipe, name, z0, cond, null, T, w)->dict:
     seconds = time.perf_counter() - start
     with HeldMemory(pipe) as memory: fn(pipe, z0, cond, null, 2, w)   # two steps by themselves: watching takes time
     again = sample(pipe, fit.path[0], cond, fit.phis, T, w, extra=fit.extra)[-1]
-    return {f'psnr_{name}': min(psnr(decode(pipe, z0)[0], decode(pipe, again)[0]), 80.),   # equal pictures count as 80 dB
-             f'units_{name}': units.total(backward),
-            f'frozen_{name}': units.total(), f'seconds_{name}': seconds, f'inner_{name}': sum(map(len, fit.losses))/T, f'memory_{name}': memory.mb}
+    db = min(psnr(decode(pipe, z0)[0], decode(pipe, again)[0]), 80.)   # equal pictures count as 80 dB
+    figures = dict(psnr=db, units=units.total(backward), frozen=units.total(), seconds=seconds, inner=sum(map(len, fit.losses))/T, memory=memory.mb)
+    return {f'{k}_{name}': v for k,v in figures.items()}
 
 def run_lap(pipe, scene, k, T, w)->dict:
     "All solvers on one scene; who starts changes with `k`."
@@ -108,13 +108,16 @@ def run_lap(pipe, scene, k, T, w)->dict:
 
 def bench_race(pipe, # From `load_pipe`
                quick:bool=False, # One scene, eight steps?
-               n:int=16, # Scenes by the held-out artist
-               T:int=50, w:float=7.5, # DDIM steps, guidance scale
+               n:int=None, # Scenes by the held-out artist; default: 16, or 1 if quick
+               T:int=None, # DDIM steps; default: 50, or 8 if quick
+               w:float=7.5, # Guidance scale
                seed:int=601, # Of the scenes
                file=None, progress=True # Where laps are kept; show a progress bar?
     )->dict:
     "All solvers on the same pictures: PSNR (dB), units, seconds as ratios, memory held for a backward pass (MB)."
-    if quick: n, T = 1, 8
+    if n is None: n = 1 if quick else 16
+    if T is None: T = 8 if quick else 50
+    check(n>=1, f'n is {n}: one scene at least')
     laps = list(enumerate(scenes_of(n, seed, (HELD_OUT,))))
     rows = run_shared([(str(k), (k, s)) for k,s in laps], lambda x: run_lap(pipe, x[1], x[0], T, w), file, dict(n=n, T=T, w=w, seed=seed) | machine(pipe), progress)
     return race_figures(rows, T, w) | provenance(pipe) | dict(quick=quick)

@@ -81,7 +81,7 @@ def spoil(data, tmp_path, **change):
 
 @pytest.mark.parametrize('change, said', [
     (dict(image_path='none.jpg'), 'none.jpg does not exist'), (dict(mask=[1, 2, 3]), 'pairs'), (dict(mask=[SIDE*SIDE, 1]), 'starts past'),
-    (dict(original_prompt='a [cat'), 'bracket is open'), (dict(editing_prompt=None), 'not complete'), (dict(mask=None), 'not complete')])
+    (dict(original_prompt='a [cat'), 'bracket is open'), (dict(editing_prompt=None), 'not complete'), (dict(blended_word=3), 'where text should be'), (dict(mask=None), 'not complete')])
 def test_bad_entries_are_refused(data, tmp_path, change, said):
     with pytest.raises(ValueError, match=f"entry '000000000000'.*{said}"): read_pie(spoil(data, tmp_path, **change))
 
