@@ -220,7 +220,7 @@ def load_knobs()->dict:
     "From method to guidance scale, windows and threshold."
     return {m: {k: d[k] for k in GRID} for m,d in json.loads(KNOBS_FILE.read_text()).items() if m in METHODS}
 
-# %% ../nbs/12_benchmark.ipynb #3d661eba
+# %% ../nbs/12_benchmark.ipynb #d070d748
 REFERENCE, VERSUS = 'nulltext_google', ('background_psnr', 'edit_success', 'kept_success', 'truth_psnr', *(f'free_{c}' for c in FREE))
 COLUMNS = ('background_psnr', 'background_ssim', 'structure', 'edit_success', 'kept_success', 'truth_psnr', 'same_psnr', 'reconstruction_psnr', 'invert_units', 'edit_units', 'units', *(f'free_{c}' for c in FREE))
 
@@ -273,7 +273,7 @@ def summary(rows, pairs, methods)->dict:
 def edit_table(f)->str:
     "The figures of `bench_edit` as text, a line a method."
     show = lambda m, c, k=1: '     –' if f.get(f'{m}.{c}') is None else f'{k*f[f"{m}.{c}"]:6.1f}'
-    head = f'{"":24s} background SSIM structure  edit  kept  truth  same recon. invert  edit'
+    head = f'{"":24s} background SSIM structure  edit  kept  truth  same recon. units: invert, edit'
     rows = [f'{METHODS[m].label:24s} {show(m, "background_psnr")} dB {show(m, "background_ssim", 100)} {show(m, "structure", 1e3)}   {show(m, "edit_success", 100)}'
             f'{show(m, "kept_success", 100)} {show(m, "truth_psnr")}{show(m, "same_psnr")}{show(m, "reconstruction_psnr")} {show(m, "invert_units")}{show(m, "edit_units")}'
             for m in METHODS if f'{m}.units' in f]
