@@ -68,7 +68,7 @@ def fit_visits(pipe, # From `load_pipe`
                 own = eps_theta(pipe, z, t, x)
                 seen = guide(own, other, w) if fitted=='null' else guide(other, own, w)
                 loss = check_finite((seen - eps).square().mean((1,2,3)), f'the loss at t = {t}').sum()
-            x.grad = torch.autograd.grad(loss, x)[0]; opt.step()
+            x.grad = torch.autograd.grad(loss*z[0].numel(), x)[0]/z[0].numel(); opt.step()   # half precision drops small gradients
         found.append(x.detach().clone())
     return torch.stack(found)
 
@@ -88,7 +88,7 @@ def _follow(pipe, pivots, cond, null, w, counts):
     never = lambda n: Preset(lambda i: 1e-2, lambda i: 0., n)
     return {n: Variant(pivots[0], cond, fit_nulls(pipe, pivots, cond, null, w, never(n)).phis) for n in counts}
 
-def _shared(pipe, pivots, aim, cond, null, w, counts, fitted, fit_w):
+def _shared(pipe, pivots, aim, cond, null, counts, fitted, fit_w):
     steps = [(i, t) for i,(t,_) in enumerate(ddim_pairs(pipe.scheduler, len(pivots)-1))]
     x = fit_visits(pipe, steps, aim, cond, null.expand_as(cond), fit_w, max(counts), fitted)
     null = null.expand_as(cond)
@@ -119,7 +119,7 @@ def variants(pipe, # From `load_pipe`
     if name in ('nulltext', 'random_caption', 'random_pivot'): return _follow(pipe, pivots, other, null, w, counts)
     if name=='nulltext_no_pivot': return _each_step(pipe, pivots, free, cond, null, w, counts)
     aim, fitted, fit_w = {'global_null': (fixed, 'null', w), 'textual_pivot': (fixed, 'prompt', w), 'textual': (free, 'prompt', 1.)}[name]
-    return _shared(pipe, pivots, aim, cond, null, w, counts, fitted, fit_w)
+    return _shared(pipe, pivots, aim, cond, null, counts, fitted, fit_w)
 
 # %% ../nbs/13_ablation.ipynb #1d7d53f2
 def first_swap(scenes, seed=0):
@@ -154,7 +154,7 @@ def edit_figures(images, # Source pictures
 
 # %% ../nbs/13_ablation.ipynb #50bc9632
 @torch.no_grad()
-def variant_gain(pipe, variant, scenes, w=7.5, T=20)->float:
+def variant_gain(pipe, variant, scenes, T=20)->float:
     "Median `map_gain` of the scenes' first nouns on the path of `variant`, under its embeddings and without guidance."
     with controlled(pipe, AttentionStore()) as store: sample(pipe, variant.z_T, variant.cond, None, T, 1., cb=store.after_step)
     maps, hw = mean_maps(store.steps), tuple(variant.z_T.shape[-2:])
@@ -179,7 +179,7 @@ def bench_variant(pipe, name, scenes, images, z0, cond, null, swaps, T, w, count
     for k,v in found.items(): out |= mean_psnr(f'{name}_{k}', images, decode_variant(pipe, v, T, w))
     edits, _ = edit_variant(pipe, found[edit_at], scenes, targets, w, T, captions)
     out |= {f'{name}_{k}': x for k,x in edit_figures(images, scenes, swaps, edits).items()}
-    if name!='random_caption': out[f'{name}_map_gain'] = variant_gain(pipe, found[edit_at], scenes, w, T)
+    if name!='random_caption': out[f'{name}_map_gain'] = variant_gain(pipe, found[edit_at], scenes, T)
     return out
 
 # %% ../nbs/13_ablation.ipynb #9bff82ca

@@ -21,7 +21,7 @@ from .editing import edit
 from .measure import interval, machine, provenance, run_shared
 from .methods import METHODS
 from .pipeline import count_units, decode, image_size
-from .scenes import ARTISTS, BACKGROUNDS, COLOURABLE, COLOURS, DATA, HELD_OUT, NOUNS, Scene, Thing, load_judge, random_scene, read_scene
+from .scenes import ARTISTS, BACKGROUNDS, COLOURABLE, COLOURS, DATA, HELD_OUT, NOUNS, Scene, Thing, as_judged, load_judge, random_scene, read_scene
 
 # %% ../nbs/12_benchmark.ipynb #3a3bf48c
 KINDS = ('object', 'colour', 'background', 'added', 'removed', 'one of two', 'weight', 'nothing')
@@ -122,7 +122,7 @@ def ssim_map(a, b, window:int=7)->np.ndarray: # (H,W)
 def judge_look(im)->tuple: # Features (places,channels), and a dict from word to log-odds
     "What the judge sees in `im`, place by place and in words."
     judge = load_judge()
-    x = torch.from_numpy(np.array(im, np.float32)).permute(2,0,1)[None]/127.5 - 1
+    x = as_judged([im])
     head = next(i for i,m in enumerate(judge) if isinstance(m, torch.nn.AdaptiveAvgPool2d))
     features = judge[:head](x)
     return features[0].flatten(1).T, dict(zip((*NOUNS, *COLOURS, *BACKGROUNDS), judge[head:](features)[0].tolist()))
@@ -213,7 +213,7 @@ def search_knobs(pipe, # From `load_pipe`
     names = list(METHODS)
     if quick: names, pairs = ['nulltext_fast'], pairs[:3]
     if T is None: T = 4 if quick else 20
-    rows = run_shared([(m, m) for m in names], lambda m: search_method(pipe, m, pairs, T), file, dict(T=T, seed=seed, n=n, grid=GRID) | machine(pipe), progress)
+    rows = run_shared([(m, m) for m in names], lambda m: search_method(pipe, m, pairs, T), file, dict(T=T, pairs=[p.key for p in pairs], seed=seed, grid=GRID) | machine(pipe), progress)
     return {r['key']: r['best'] | dict(tried=r['tried']) for r in rows}
 
 def load_knobs()->dict:
@@ -233,7 +233,7 @@ def bench_edit(pipe, # From `load_pipe`
                only:str='', # Only scenes whose name begins so: 'coloured', 'any', 'two', 'left'
                file=None, progress=True # Where results are kept, one line a pair; show a progress bar?
     )->dict: # Flat: METHOD.metric, and its 95 % interval as METHOD.metric_lo and _hi
-    "Every method on every pair of the fixed list, with LocalBlend where the edit has a place, and the null-text solvers also without (`free_`)."
+    "Every method on every pair of the fixed list, with LocalBlend where the edit has a place, and the null-text solvers and `npi` also without (`free_`)."
     pairs, knobs, cache = load_pairs(), load_knobs(), {}
     methods = list(methods or METHODS)
     check(set(methods) <= set(METHODS), f'{", ".join(set(methods) - set(METHODS))}: no such method; use some of {", ".join(METHODS)}')

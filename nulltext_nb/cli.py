@@ -45,7 +45,8 @@ def arg(names, help, default=None, **kw):
 
 SOLVER_ARG = arg('--solver', 'how the null embeddings are found', choices=['fast', 'least_squares', 'prompt', 'paper', 'google'], default='fast')
 MODEL_ARGS = (arg('--model', 'hub id or folder of a Stable Diffusion 1.x or 2.x pipeline; without it, the embedded model'),
-              arg('--device', 'cpu or cuda; without it, the best there is'))
+              arg('--device', 'cpu or cuda; without it, the best there is'),
+              arg('--dtype', 'precision of the weights; without it, float16 on cuda and float32 elsewhere', choices=['float32','bfloat16','float16']))
 
 # %% ../nbs/18_cli.ipynb #dc9282cb
 def nulltext_invert(argv=None):
@@ -63,7 +64,7 @@ def _invert(a):
     from nulltext_nb.editing import check_writable, invert
     from nulltext_nb.pipeline import load_pipe
     out, image = check_writable(a.out), load_image(a.image)
-    inv = invert(load_pipe(a.model, a.device), image, a.prompt, a.T, a.w, a.solver, a.size, a.fit, not a.quiet)
+    inv = invert(load_pipe(a.model, a.device, a.dtype), image, a.prompt, a.T, a.w, a.solver, a.size, a.fit, not a.quiet)
     print(f'{inv.save(out)}: {inv}')
 
 # %% ../nbs/18_cli.ipynb #c696f87c
@@ -92,7 +93,7 @@ def _edit(a):
     from nulltext_nb.pipeline import load_pipe
     out, inv = check_image_name(check_writable(a.out)), Inversion.load(a.inversion)
     weights = dict(_factor(*p) for p in a.weight)
-    image = edit(load_pipe(a.model, a.device), inv, a.prompt, a.kind, a.tau_cross, a.tau_self, weights, a.blend[0] if a.blend and len(a.blend)==1 else a.blend and tuple(a.blend),
+    image = edit(load_pipe(a.model, a.device, a.dtype), inv, a.prompt, a.kind, a.tau_cross, a.tau_self, weights, a.blend[0] if a.blend and len(a.blend)==1 else a.blend and tuple(a.blend),
                  a.mask and load_image(a.mask, background='black'), a.threshold, not a.quiet, a.T, a.w, a.size)
     image.save(out); print(out)
 
@@ -127,7 +128,7 @@ def _demo(a):
     from nulltext_nb.pipeline import count_units, decode, embed, encode, image_size, load_pipe
     from nulltext_nb.scenes import EXAMPLE
     out = check_writable(Path(a.out)/'report.json').parent
-    start, pipe = time.time(), load_pipe(a.model, a.device)
+    start, pipe = time.time(), load_pipe(a.model, a.device, a.dtype)
     image, things, prompt = EXAMPLE.draw(image_size(pipe)), EXAMPLE.masks(image_size(pipe)), EXAMPLE.caption
     with count_units(pipe) as every:
         with count_units(pipe) as units: inv = invert(pipe, image, prompt, a.T, a.w, a.solver, progress=not a.quiet)
@@ -195,8 +196,9 @@ def nulltext_bench(argv=None):
 def _bench(a):
     check(not str(a.json or '').endswith('.jsonl'), f'{a.json} ends like the file in which results are kept: use another ending, such as .json')
     given = {k: v for k,v in vars(a).items() if any(k in ks for ks in OPTIONS.values()) and v is not None and v is not False}
-    strange = [f'--{k.replace("_", "-")}' for k in given if k not in OPTIONS[a.name]]
-    check(not strange, f'{" ".join(strange)}: not for {a.name}')
+    names = lambda ks: ' '.join(f'--{k.replace("_", "-")}' for k in ks)
+    strange = [k for k in given if k not in OPTIONS[a.name]]
+    check(not strange, f'{names(strange)}: not for {a.name}, which takes {names(OPTIONS[a.name]) or "no such options"}')
     if a.name=='pie': return _pie(a)
     from nulltext_nb.ablation import bench_ablation
     from nulltext_nb.benchmark import bench_edit, edit_table, knob_table, search_knobs
@@ -207,7 +209,7 @@ def _bench(a):
     from nulltext_nb.race import bench_race
     file = a.json and check_writable(a.json)
     fn, show = dict(model=(bench_model, table), edit=(bench_edit, edit_table), knobs=(search_knobs, knob_table), race=(bench_race, table), ablation=(bench_ablation, table))[a.name]
-    figures = fn(load_pipe(a.model, a.device or process_device()), quick=a.quick, file=file and file.with_suffix('.jsonl'), **given)
+    figures = fn(load_pipe(a.model, a.device or process_device(), a.dtype), quick=a.quick, file=file and file.with_suffix('.jsonl'), **given)
     if is_first(): print(show(figures))
     if file and is_first(): file.write_text(json.dumps(figures, indent=1) + '\n')
 
@@ -218,12 +220,12 @@ def _pie(a):
     from nulltext_nb.pie import CLIP, COLUMNS, DINO, mk_pie_fixture, pie_table, run_pie
     from nulltext_nb.pipeline import load_pipe
     first, file = is_first(), a.json and check_writable(a.json)
-    out = Path(a.out) if a.out else file.with_suffix('') if file else Path('out/pie')
+    out = Path(a.out) if a.out else file.with_name(file.stem + ('' if file.suffix else '_edits')) if file else Path('out/pie')
     free = {'psnr', 'mse', 'ssim', *(['structure'] if a.dino else []), *(['clip_whole', 'clip_edited'] if a.clip else [])}
     pick = lambda given, default: default if given is None else given
     columns = a.columns or [c for c in COLUMNS if not a.quick or c in free]
     data = a.data or mk_pie_fixture(out/f'scenes{os.environ.get("RANK", "")}', 6)   # every process draws the same
-    figures = run_pie(load_pipe(a.model, a.device or process_device()), data, a.method or 'nulltext_fast', a.mode or 'corrected', T=pick(a.T, 10 if a.quick else 50), w=pick(a.w, 7.5 if a.model else 3.),
+    figures = run_pie(load_pipe(a.model, a.device or process_device(), a.dtype), data, a.method, a.mode or 'corrected', T=pick(a.T, 10 if a.quick else 50), w=pick(a.w, 7.5 if a.model else 3.),
         p2p=a.p2p or 'words', blend=bool(a.blend), n=pick(a.n, 3 if a.quick else None), out=out, columns=columns, clip=a.clip or CLIP, dino=a.dino or DINO, progress=first)
     figures = dict(data='the published layout' if a.data else 'scenes of our own', **figures)
     if first: print(pie_table(figures))

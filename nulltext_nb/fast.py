@@ -148,12 +148,12 @@ def _prompt(pipe, z0, cond, null, T, w, cb): return fit_prompt(implicit_invert(p
 def _least_squares(pipe, z0, cond, null, T, w, cb):
     return fit_least_squares(pipe, ddim_invert(pipe, z0, cond, T, cb=cb), cond, null, w, cb=cb)
 
-SOLVERS = {'fast': _fast, 'least_squares': _least_squares, 'prompt': _prompt, 'paper': 'paper', 'google': 'google'}
+SOLVERS = {'fast': _fast, 'least_squares': _least_squares, 'prompt': _prompt, **PRESETS}
 
 def check_solver(solver, T):
     "Raise `ValueError` unless `solver` is one of `SOLVERS`, or a `Preset`, that can be used for `T` steps."
     check(isinstance(solver, Preset) or solver in SOLVERS, f"solver {solver!r} is not known: use one of {', '.join(map(repr, SOLVERS))}, or a Preset")
-    if isinstance(solver, Preset) or solver in PRESETS: get_preset(solver, T)
+    if isinstance(how := SOLVERS.get(solver, solver), Preset): get_preset(how, T)
 
 def solver_steps(solver, T)->int: # How often `cb` of `solve` is called
     return T if solver=='prompt' else 2*T
@@ -170,5 +170,6 @@ def solve(pipe, # From `load_pipe`
     "From latents to null embeddings and the guided path, by the named solver."
     check_solver(solver, T)
     check(w!=1, 'at w = 1 the null text has no effect: there is nothing to solve')
-    if solver in SOLVERS and callable(SOLVERS[solver]): return SOLVERS[solver](pipe, z0, cond, null, T, w, cb)
-    return fit_nulls(pipe, ddim_invert(pipe, z0, cond, T, cb=cb), cond, null, w, solver, cb=cb)
+    how = SOLVERS.get(solver, solver)
+    if not isinstance(how, Preset): return how(pipe, z0, cond, null, T, w, cb)
+    return fit_nulls(pipe, ddim_invert(pipe, z0, cond, T, cb=cb), cond, null, w, how, cb=cb)

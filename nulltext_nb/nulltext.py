@@ -79,7 +79,7 @@ def fit_null(pipe, # From `load_pipe`
 @dataclass
 class NullFit:
     "What `fit_nulls` found: embeddings, the guided path, and the losses of every step."
-    phis:torch.Tensor   # (T,b,n,d)
+    phis:torch.Tensor   # (T,b,n,d), or one for all steps, (b,n,d)
     path:torch.Tensor   # (T+1,b,c,h,w), from noise to picture
     losses:list         # One list of losses per step
     extra:torch.Tensor=None # What is added to every step, (T,b,c,h,w), by solvers that need it

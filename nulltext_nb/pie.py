@@ -24,7 +24,7 @@ from PIL import Image
 from .attention import find_words, prompt_words
 from .core import check, fit_image, load_image, set_seed
 from .editing import check_writable, edit
-from .measure import code_digest, provenance, run_shared
+from .measure import code_digest, dtype_name, provenance, run_shared
 from .methods import METHODS
 from .pipeline import fingerprint, image_size
 from .scenes import BACKGROUNDS, COLOURABLE, COLOURS, HELD_OUT, NOUNS, random_scene
@@ -355,7 +355,7 @@ def summarise(rows:list, # From `measure`, one per pair
 # %% ../nbs/17_pie.ipynb #db24bc51
 def run_pie(pipe, # From `load_pipe`
             data, # Folder in PIE-Bench's layout
-            method:str='nulltext_fast', # One of `METHODS`; with `invert`, the name to report and to keep edits under
+            method:str=None, # One of `METHODS`, default 'nulltext_fast'; with `invert`, the name to report and to keep edits under
             mode:str='corrected', # One of `MODES`
             invert=None, # Instead of a method, see `edit_pair`
             T:int=50, w:float=7.5, # DDIM steps, guidance scale
@@ -367,9 +367,10 @@ def run_pie(pipe, # From `load_pipe`
     )->dict: # The seven columns, each with its count, what is missing, and the settings
     "Edit all pairs of `data` and measure the edits."
     check(out or int(os.environ.get('WORLD_SIZE', 1))==1, 'several processes share their work through a folder: name one with `out`')
+    method = method or ('nulltext_fast' if invert is None else getattr(invert, '__name__', 'own'))
     check(invert is not None or method in METHODS, f"unknown method {method!r}; known: {', '.join(METHODS)}")
     pairs, tools, missing = read_pie(data, n), *mk_tools(mode, columns, clip, dino, pipe.device)
-    how = dict(method=method, model=fingerprint(pipe), T=T, w=w, p2p=p2p, blend=blend)
+    how = dict(method=method, model=fingerprint(pipe), dtype=dtype_name(pipe), T=T, w=w, p2p=p2p, blend=blend)
     edit_settings(pipe.tokenizer, pairs[0], p2p, blend)
     with tempfile.TemporaryDirectory() if out is None else nullcontext(out) as folder:
         edits = check_writable(Path(folder)/'rows.jsonl').parent/f'{method}-{_digest(how | dict(code=code_digest()))}'

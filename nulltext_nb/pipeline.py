@@ -46,7 +46,7 @@ def _quiet():
 # %% ../nbs/01_pipeline.ipynb #8a6ed168
 def load_pipe(id_or_path=None, # Hub id or folder of a Stable Diffusion 1.x or 2.x pipeline; None is the embedded model
               device=None, # Default: CUDA if there is one
-              dtype=None, # Of the weights; default fp16 on CUDA, fp32 elsewhere
+              dtype=None, # Of the weights, or its name; default fp16 on CUDA, fp32 elsewhere
               safety_checker:bool=False, # Load the model's safety checker? (it filters what `pipe(...)` returns)
               checkpointing:bool=False, # Gradient checkpointing: less memory, a third more time
               channels_last:bool=False, # Another order of numbers in memory, which some GPUs like
@@ -57,7 +57,8 @@ def load_pipe(id_or_path=None, # Hub id or folder of a Stable Diffusion 1.x or 2
     try: device = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
     except RuntimeError: raise ValueError(f"device {device!r} is not known: use 'cpu' or 'cuda'") from None
     check(device.type!='cuda' or torch.cuda.is_available(), "there is no CUDA device here: use device='cpu'")
-    dtype = dtype or (torch.float16 if device.type=='cuda' else torch.float32)
+    dtype = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype or (torch.float16 if device.type=='cuda' else torch.float32)
+    check(dtype in (torch.float32, torch.bfloat16, torch.float16), "the dtype is not known: use 'float32', 'bfloat16' or 'float16'")
     source = str(EMBEDDED if id_or_path is None else id_or_path)
     check(not Path(source).is_dir() or (Path(source)/'model_index.json').exists(), f"{source} has no model_index.json: "
         "give the folder that `save_pretrained` wrote")
@@ -82,7 +83,7 @@ def check_finite(x:torch.Tensor, # Any tensor
                  what:str # What it is, for the message
     )->torch.Tensor: # `x`
     "Raise `FloatingPointError` naming `what` if `x` holds NaN or infinity."
-    if not torch.isfinite(x).all(): raise FloatingPointError(f'{what} holds NaN or infinity: stopped')
+    if not torch.isfinite(x).all(): raise FloatingPointError(f'{what} holds NaN or infinity: stopped; in half precision, load the model with dtype=torch.float32 (--dtype float32)')
     return x
 
 # %% ../nbs/01_pipeline.ipynb #e8b482f9
@@ -101,7 +102,7 @@ def encode(pipe, # From `load_pipe`
     "The latent of `image`: the mean of the encoder's distribution, scaled to unit variance."
     step = latent_factor(pipe)*2**(len(pipe.unet.config.block_out_channels)-1)
     check(all(s%step==0 for s in image.size), f'the picture is {image.width}×{image.height}: '
-        f'both sides must be multiples of {step} for this model; `fit_image` brings it there')
+        f'both sides must be multiples of {step} for this model, for example {" × ".join(str(max(step, round(s/step)*step)) for s in image.size)}; `fit_image` brings it there')
     x = torch.from_numpy(np.array(image.convert('RGB'), np.float32)).permute(2,0,1)[None]/127.5 - 1
     z0 = pipe.vae.encode(x.to(pipe.device, pipe.vae.dtype)).latent_dist.mean.float()*pipe.vae.config.scaling_factor
     return check_finite(z0, 'the encoded picture')

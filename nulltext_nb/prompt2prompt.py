@@ -8,6 +8,7 @@ __all__ = ['WALKS', 'EDICT_P', 'align', 'word_weights', 'blend_mask', 'user_mask
 
 # %% ../nbs/07_prompt2prompt.ipynb #92b579e4
 from difflib import SequenceMatcher
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -75,6 +76,7 @@ def user_mask(mask, # Picture or array, white or True where the edit may go
               hw:tuple # Height and width of the latent
     )->torch.Tensor: # (h,w), 0 to 1
     "A mask drawn by hand, at the latent's size."
+    check(not isinstance(mask, (str, Path)), f'the mask is a path: give load_image({str(mask)!r}, background="black")')
     a = np.asarray(mask.convert('L') if isinstance(mask, Image.Image) else mask, np.float32)
     check(a.ndim==2, f'a mask has two dimensions, this one {a.ndim}: use a grey picture or an (H,W) array')
     h, w = hw

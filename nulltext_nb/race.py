@@ -41,7 +41,7 @@ def fit_published(pipe, # From `load_pipe`
                   again:bool=True, # The prompt's noise twice in every step?
                   walk:bool=True # A second walk at the end?
     )->NullFit:
-    "Null-text optimisation with the costs of the published code, switchable. It gives what the preset 'google' gives."
+    "Null-text optimisation with the costs of the published code, switchable. For one picture it gives what the preset 'google' gives."
     preset, T = PRESETS['google'], len(pivots) - 1
     phi, path, phis, losses = null.expand_as(cond), [pivots[0]], [], []
     with weight_gradients(pipe, weight_grads):
@@ -52,7 +52,7 @@ def fit_published(pipe, # From `load_pipe`
             opt = torch.optim.Adam([phi], lr=preset.lr(i))
             for _ in range(preset.n_inner):
                 with torch.enable_grad(): loss = (ddim_step(z, guide(eps_theta(pipe, z, t, phi), eps_c, w), *ab) - pivots[i+1]).square().mean()
-                opt.zero_grad(); pipe.unet.zero_grad(); loss.backward(); opt.step()
+                opt.zero_grad(); pipe.unet.zero_grad(); (loss*z.numel()).backward(); phi.grad /= z.numel(); opt.step()   # half precision drops small gradients
                 seen.append(loss.item())
                 if seen[-1] < preset.tol(i): break
             with torch.no_grad():

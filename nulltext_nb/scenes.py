@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['NOUNS', 'COLOURS', 'COLOURABLE', 'BACKGROUNDS', 'ARTISTS', 'HELD_OUT', 'DATA', 'CELL', 'PLACES', 'EXAMPLE',
-           'EXAMPLE_FILE', 'CLEARLY', 'ART', 'atlas', 'sprite', 'tint', 'draw_background', 'Thing', 'a_', 'Scene',
-           'draw', 'swap', 'random_scene', 'mk_judge', 'labels', 'load_judge', 'read_scene', 'load_captioner',
-           'describe', 'fetch_art', 'glyphs', 'rasterise', 'mk_atlas']
+           'EXAMPLE_FILE', 'JUDGED', 'CLEARLY', 'ART', 'atlas', 'sprite', 'tint', 'draw_background', 'Thing', 'a_',
+           'Scene', 'draw', 'swap', 'random_scene', 'mk_judge', 'labels', 'as_judged', 'load_judge', 'read_scene',
+           'load_captioner', 'describe', 'fetch_art', 'glyphs', 'rasterise', 'mk_atlas']
 
 # %% ../nbs/10_scenes.ipynb #d781e228
 import json, math, subprocess
@@ -21,7 +21,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import nn
 
-from .core import check
+from .core import check, fit_image, load_image
 
 # %% ../nbs/10_scenes.ipynb #3bc1f012
 NOUNS = {'cat':'1f408', 'dog':'1f415', 'tiger':'1f405', 'horse':'1f40e', 'elephant':'1f418', 'panda':'1f43c', 'penguin':'1f427',
@@ -252,6 +252,14 @@ def labels(scene:Scene # Or anything with `things` and `background`
     said = [t.noun for t in scene.things] + [t.colour for t in scene.things] + [scene.background]
     return np.array([float(w in said) for w in (*NOUNS, *COLOURS, *BACKGROUNDS)], np.float32)
 
+JUDGED = 64   # Pixels, the side of the pictures that the judge was trained on
+
+def as_judged(images # PIL images or arrays (H,W,3)
+    )->torch.Tensor: # (b,3,64,64), -1..1
+    "Pictures as the judge wants them."
+    small = lambda im: im if np.shape(im)[:2]==(JUDGED, JUDGED) else fit_image(im, JUDGED)
+    return torch.stack([torch.from_numpy(np.array(small(im), np.float32)) for im in images]).permute(0,3,1,2)/127.5 - 1
+
 @lru_cache
 def load_judge():
     "The trained judge that travels with the package."
@@ -261,20 +269,16 @@ def load_judge():
 
 # %% ../nbs/10_scenes.ipynb #cd7254a4
 @torch.no_grad()
-def read_scene(images, # PIL images of one size
+def read_scene(images, # PIL images of any size
                nouns:int=1, # How many nouns to name
                colours:int=1, # How many colours to name
                judge=None # Default: the one that travels with the package
     )->list: # For each image a dict with `nouns`, `colours` (sets) and `background`
     "What the judge sees in each of `images`."
-    x = torch.stack([torch.from_numpy(np.array(im, np.float32)) for im in images]).permute(0,3,1,2)/127.5 - 1
-    n, c, b = (judge or load_judge())(x).split([len(NOUNS), len(COLOURS), len(BACKGROUNDS)], 1)
+    n, c, b = (judge or load_judge())(as_judged(images)).split([len(NOUNS), len(COLOURS), len(BACKGROUNDS)], 1)
     best = lambda s, words, k: {list(words)[i] for i in s.topk(k).indices} if k else set()
     return [dict(nouns=best(n[i], NOUNS, nouns), colours=best(c[i], COLOURS, colours), background=BACKGROUNDS[b[i].argmax()])
-            for i in range(len(x))]
-
-# %% ../nbs/10_scenes.ipynb #0e562f19
-from .core import load_image
+            for i in range(len(images))]
 
 # %% ../nbs/10_scenes.ipynb #db1a311f
 CLEARLY = 4.  # log-odds from which on a noun counts as seen
@@ -326,7 +330,7 @@ def describe(image, # PIL image, or the path of a picture
     "Propose a caption for `image`."
     kind = type(image).__name__
     check(isinstance(image, (str, Path, Image.Image)), f'cannot describe {kind}: give a PIL image or the path of a picture')
-    if model is None: return _caption(load_image(image, 64))
+    if model is None: return _caption(load_image(image, JUDGED))
     net, prepare, tok = load_captioner(str(model))
     ids = net.generate(pixel_values=prepare(images=load_image(image), return_tensors='pt').pixel_values, max_new_tokens=30)
     return tok.batch_decode(ids, skip_special_tokens=True)[0].strip()

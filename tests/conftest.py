@@ -1,6 +1,7 @@
 "What the tests share: the settings, and a copy of the tree to change at will."
 import os, shutil, subprocess, sys
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 
 # Tests run in several processes: each gets its share of the cores, before torch asks how many there are
@@ -12,6 +13,15 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
+BROWSER = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)
+BROWSER_FLAGS = '--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync'.split()
+NEEDED = os.environ.get('NULLTEXT_BROWSER') == '1'  # set where nothing may be skipped
+
+
+def need_browser(*modules):
+    "Skip where a browser or `modules` are missing, or fail where that is not allowed."
+    missing = [m for m in modules if not find_spec(m)] + ([] if BROWSER else ['Chromium (Debian: apt-get install chromium)'])
+    if missing: (pytest.fail if NEEDED else pytest.skip)(f'not installed: {", ".join(missing)}; nothing was opened in a browser')
 
 
 def python(*args, exe=sys.executable, **kw):

@@ -1,9 +1,9 @@
 "The editor: what it knows and does, its widgets driven from Python, and the whole in JupyterLab, driven by a browser."
-import html, importlib.util, io, json, os, re, shutil, subprocess, sys, time
+import html, io, json, os, re, shutil, subprocess, sys, time
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from conftest import BROWSER, BROWSER_FLAGS, ROOT, need_browser
 from PIL import Image
 
 from nulltext_nb.app import Cancelled, Session, app, embedded_pipe, read_upload
@@ -162,6 +162,36 @@ def test_words_target_and_history(editor):
     assert units.forwards == 0 and len(u.history.children) == 2
 
 
+def test_edits_made_from_python_are_at_home(editor):
+    ed, u = editor, editor.ui
+    press(ed, 'invert')
+    for blend, shown in ((None, ('', '')), ('balloon', ('balloon', 'balloon')), ('cat', ('cat', '')), (('cat', ''), ('cat', ''))):
+        entry = ed.session.edit(DOG, blend=blend)
+        ed.show()
+        ed.recall(entry)
+        assert not said(ed) and ed.session.shown is entry and u.target.value == DOG
+        if blend: assert (u.where.value, u.old_word.value, u.new_word.value) == ('at words', *shown)
+        press(ed, 'edit')
+        assert ed.session.shown is entry, 'the knobs show the same edit'
+
+
+def test_what_is_transparent_in_a_mask_is_not_painted(editor):
+    stroke = Image.new('RGBA', (64, 64))
+    stroke.paste('white', (0, 0, 64, 16))
+    buf = io.BytesIO()
+    stroke.save(buf, 'PNG')
+    upload = type('upload', (), dict(value=({'name': 'mask.png', 'content': buf.getvalue()},)))
+    editor.take(upload, lambda im: setattr(editor, 'seen', np.asarray(im.convert('L'))), 'black')
+    assert (editor.seen[:16] == 255).all() and (editor.seen[16:] == 0).all()
+
+
+def test_detailed_photographs_can_be_shown(editor):
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (768, 768, 3), np.uint8))
+    editor.session.image = editor.session.back = noise
+    editor.show()
+    assert 'type="range"' in editor.ui.picture.value
+
+
 def test_nothing_else_can_be_pressed_while_a_job_runs(editor):
     ed, u = editor, editor.ui
     u.T.value = 50
@@ -175,16 +205,11 @@ def test_nothing_else_can_be_pressed_while_a_job_runs(editor):
 
 # ---- In JupyterLab
 
-CHROMIUM = next((p for p in map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome')) if p), None)
-FLAGS = '--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync'.split()
-
 
 @pytest.fixture
 def lab(tmp_path):
     "The address of a JupyterLab of its own, in a folder with a notebook of one cell."
-    missing = [m for m in ('playwright', 'jupyterlab') if not importlib.util.find_spec(m)] + ([] if CHROMIUM else ['chromium'])
-    if missing and os.environ.get('NULLTEXT_BROWSER') != '1': pytest.skip(f'not installed: {", ".join(missing)} (NULLTEXT_BROWSER=1 makes this a failure)')
-    assert not missing, f'not installed: {", ".join(missing)}'
+    need_browser('playwright', 'jupyterlab')
     home = tmp_path/'home'
     home.mkdir()
     cell = dict(cell_type='code', id='a', metadata={}, execution_count=None, outputs=[], source='from nulltext_nb.app import app\napp(T=5)')
@@ -210,7 +235,7 @@ def lab(tmp_path):
 def test_in_jupyterlab(lab, tmp_path):
     from playwright.sync_api import sync_playwright
     with sync_playwright() as pw:
-        browser = pw.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        browser = pw.chromium.launch(executable_path=BROWSER, args=BROWSER_FLAGS)
         page = browser.new_page(viewport=dict(width=1100, height=1300))
         page.set_default_timeout(60000)
         wrong = []

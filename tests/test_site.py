@@ -5,22 +5,15 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
-from conftest import ROOT, python
+from conftest import BROWSER, BROWSER_FLAGS, ROOT, need_browser, python
 
 pytestmark = pytest.mark.xdist_group('site')  # its fixtures are shared
 
 PAGES = ['index', *sorted(re.sub(r'^\d+[a-z]*_', '', p.stem) for p in (ROOT/'nbs').glob('[0-9]*.ipynb'))]
 LIMITS = {'index': 1.5e6}  # bytes; a lesson may weigh LESSON
 LESSON = 4e6
-NEEDED = bool(os.environ.get('NULLTEXT_BROWSER'))  # set where nothing may be skipped
-FLAGS = '--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync'
 
 each_page = pytest.mark.parametrize('name', PAGES)
-
-
-def missing(what):
-    "Skip for want of `what`, or fail where that is not allowed."
-    (pytest.fail if NEEDED else pytest.skip)(f'no {what}: the pages were not opened in a browser')
 
 
 @pytest.fixture(scope='session')
@@ -34,11 +27,10 @@ def docs(tree, tmp_path_factory):
 
 @pytest.fixture(scope='session')
 def browser():
-    chromium = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)
-    if not chromium: missing('Chromium (Debian: apt-get install chromium)')
+    need_browser('playwright', 'axe_playwright_python')
     from playwright.sync_api import sync_playwright
     with sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=chromium, args=FLAGS.split())
+        browser = p.chromium.launch(executable_path=BROWSER, args=BROWSER_FLAGS)
         yield browser
         browser.close()
 
@@ -148,7 +140,6 @@ def test_no_sideways_scroll_on_a_phone(on, name):
 @each_page
 def test_accessible(on, name):
     "axe-core's rules, contrast and names among them, in the light and in the dark; what is hidden at first is shown to it too."
-    pytest.importorskip('axe_playwright_python') if not NEEDED else None
     import axe_playwright_python
     page = on(name)
     if not page.evaluate('"axe" in window'):
