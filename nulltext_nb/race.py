@@ -72,13 +72,15 @@ RACERS = dict(google=(_published, 2.), paper=(_by_name('paper'), 2.), google_fro
 
 class HeldMemory:
     "Megabytes, at most, that a `with` block kept for a backward pass, and of gradients of weights."
-    def __init__(self, pipe): self.pipe, self.held, self.mb = pipe, {}, 0.
-    def keep(self, x):
+    def __init__(self, pipe): self.pipe, self.held, self.grads, self.mb = pipe, {}, 0, 0.
+    def keep(self, x): # in a forward pass
+        if not self.held: self.grads = sum(p.grad.nbytes for p in self.pipe.unet.parameters() if p.grad is not None)
         if not isinstance(x, torch.nn.Parameter): self.held[x.untyped_storage().data_ptr()] = x.untyped_storage().nbytes()
-        grads = sum(p.grad.nbytes for p in self.pipe.unet.parameters() if p.grad is not None)
-        self.mb = max(self.mb, (sum(self.held.values()) + grads)/2**20)
         return x
-    def use(self, x): self.held.clear(); return x
+    def use(self, x): # in a backward pass
+        self.mb = max(self.mb, (sum(self.held.values()) + self.grads)/2**20 if self.held else 0.)
+        self.held.clear()
+        return x
     def __enter__(self): self.hooks = saved_tensors_hooks(self.keep, self.use); self.hooks.__enter__(); return self
     def __exit__(self, *error): self.hooks.__exit__(*error)
 
