@@ -43,7 +43,7 @@ def arg(names, help, default=None, **kw):
     "An argument; its default is told where it says something."
     return names, dict(help=help + (f' (default: {default})' if default else ''), default=default, **kw)
 
-SOLVER_ARG = arg('--solver', 'how the null embeddings are found', choices=['fast', 'least_squares', 'prompt', 'paper', 'google'], default='fast')
+SOLVER_ARG = arg('--solver', 'how the picture is held under guidance: fast keeps what each step lacks, the others find null embeddings', choices=['fast', 'least_squares', 'prompt', 'paper', 'google'], default='fast')
 MODEL_ARGS = (arg('--model', 'hub id or folder of a Stable Diffusion 1.x or 2.x pipeline; without it, the embedded model'),
               arg('--device', 'cpu or cuda; without it, the best there is'),
               arg('--dtype', 'precision of the weights; without it, float16 on cuda and float32 elsewhere', choices=['float32','bfloat16','float16']))
@@ -111,13 +111,13 @@ DEMO_EDITS = (  # title, words changed, knobs
     ('another colour', ('red', 'blue'), dict(blend='balloon', tau_self=0.8, threshold=0.5)),
     ('another background', ('on grass', 'on the beach'), dict(tau_cross=0.9, tau_self=0.8)),
     ('a word up', None, dict(weights={'red': 3}, blend='balloon', tau_self=0.8)),
-    ('a word down', None, dict(weights={'red': -1}, blend='balloon', tau_self=0.8)))
+    ('a word down', None, dict(weights={'red': -0.5}, blend='balloon', tau_self=0.8)))
 
 def nulltext_demo(argv=None):
     "Invert a bundled picture, edit it six times, and write strip.png and report.json."
     return run_command(_demo, _parser('nulltext_demo', nulltext_demo.__doc__, arg('--out', 'folder to write to', default='out/demo'),
         arg('--T', 'DDIM steps', type=int, default=50), arg('--w', 'guidance scale', type=float, default=7.5),
-        SOLVER_ARG, arg('--w-edit', 'guidance scale of the edits; without it, 3 for the embedded model, else as --w', type=float),
+        SOLVER_ARG, arg('--w-edit', 'guidance scale of the edits; without it, 2 for the embedded model, else as --w', type=float),
         arg('--quiet', 'no progress bar', action='store_true', default=False), *MODEL_ARGS), argv)
 
 # %% ../nbs/18_cli.ipynb #e7ee5c86
@@ -138,17 +138,18 @@ def _demo(a):
         recon = dict(psnr_vae=decode(pipe, z0)[0], psnr_ddim_w1=draw(z_T, null, 1.), psnr_ddim_cfg=draw(z_T, null, a.w),
                      psnr_nulltext=draw(*[x.to(pipe.device) for x in (inv.path[0], inv.phis)], a.w, None if inv.extra is None else inv.extra.to(pipe.device)))
         psnrs = {k: psnr(image, im) for k,im in recon.items()}
-        w_edit = (a.w if a.model else 3.) if a.w_edit is None else a.w_edit
+        w_edit = (a.w if a.model else 2.) if a.w_edit is None else a.w_edit
         inv = inv if w_edit==a.w else invert(pipe, image, prompt, a.T, w_edit, a.solver, progress=not a.quiet)
         pictures, edits = [], []
         for n,(title,words,knobs) in enumerate(DEMO_EDITS):
             target = EXAMPLE.swap(*words).caption if words else prompt
             pictures.append(edit(pipe, inv, target, progress=not a.quiet, **knobs))
             edits.append(_edit_report(title, words, target, knobs, image, pictures[-1], things, EXAMPLE, out/f'edit{n+1}.png'))
-    titles = ['source', *[f'{t}\n{psnrs[k]:.1f} dB' for k,t in zip(psnrs, ('VAE ceiling', 'DDIM, w = 1', f'DDIM, w = {a.w:g}', f'null-text, w = {a.w:g}'))],
+    names = ('VAE ceiling\n', 'DDIM, w = 1\n', f'DDIM, w = {a.w:g}\n', f'null-text ({a.solver})\nw = {a.w:g}, ')
+    titles = ['source', *[f'{t}{psnrs[k]:.1f} dB' for k,t in zip(psnrs, names)],
               *[f"{e['change']}\nw = {w_edit:g}" for e in edits]]
     save_images([image, *recon.values(), *pictures], titles, out/'strip.png')
-    report = dict(prompt=prompt, T=a.T, w=a.w, w_edit=w_edit, **psnrs, unet_forwards=units.forwards, unet_backwards=units.backwards,
+    report = dict(prompt=prompt, T=a.T, w=a.w, solver=a.solver, w_edit=w_edit, **psnrs, unet_forwards=units.forwards, unet_backwards=units.backwards,
         unet_forwards_all=every.forwards, seconds=round(time.time()-start, 1), edits=edits,
         machine=f'{platform.machine()}, {os.cpu_count()} cores, {pipe.device.type}, torch {torch.__version__}')
     (out/'report.json').write_text(json.dumps(report, indent=1) + '\n')
@@ -166,8 +167,8 @@ def _edit_report(title, words, target, knobs, image, edited, things, scene, file
                 kept_psnr=psnr(image, edited, kept), knobs=knobs)
 
 def _demo_text(r, out):
-    rows = [('VAE ceiling', r['psnr_vae']), ('DDIM, w = 1', r['psnr_ddim_w1']), (f"DDIM, w = {r['w']:g}", r['psnr_ddim_cfg']), (f"null-text, w = {r['w']:g}", r['psnr_nulltext'])]
-    lines = [f'{name:18s} {v:5.1f} dB' for name,v in rows] + [f"{e['change']:18s} {e['kept_psnr']:5.1f} dB in what should stay" for e in r['edits']]
+    rows = [('VAE ceiling', r['psnr_vae']), ('DDIM, w = 1', r['psnr_ddim_w1']), (f"DDIM, w = {r['w']:g}", r['psnr_ddim_cfg']), (f"null-text ({r['solver']}), w = {r['w']:g}", r['psnr_nulltext'])]
+    lines = [f'{name:26s} {v:5.1f} dB' for name,v in rows] + [f"{e['change']:26s} {e['kept_psnr']:5.1f} dB in what should stay" for e in r['edits']]
     return '\n'.join([*lines, f"{r['unet_forwards']} forwards and {r['unet_backwards']} backwards for the inversion, {r['seconds']:.0f} s in all",
                       f"look at {out/'strip.png'}"])
 
@@ -191,7 +192,7 @@ OPTIONS = dict(model=(), edit=('T', 'w', 'methods', 'knobs_of'), knobs=('T',), r
 def nulltext_bench(argv=None):
     "Measure: prints a table and writes the figures as flat JSON. `model`: the embedded model itself; `edit`: every method on edits with exact masks; `knobs`: choose their knobs; `race`: all solvers; `ablation`: the method, one part changed at a time; `pie`: a method on PIE-Bench."
     return run_command(_bench, _parser('nulltext_bench', nulltext_bench.__doc__, arg('name', 'what to measure', choices=list(OPTIONS)),
-        arg('--json', 'file to write the figures to'), arg('--quick', 'a small version, under a minute', action='store_true', default=False), *BENCH_ARGS, *PIE_ARGS, *MODEL_ARGS), argv)
+        arg('--json', 'file to write the figures to; results are kept beside it, in a file that ends in .jsonl'), arg('--quick', 'a small version, under a minute', action='store_true', default=False), *BENCH_ARGS, *PIE_ARGS, *MODEL_ARGS), argv)
 
 def _bench(a):
     check(not str(a.json or '').endswith('.jsonl'), f'{a.json} ends like the file in which results are kept: use another ending, such as .json')

@@ -172,7 +172,7 @@ def load_inversion(file # From `save_inversion`
     try:
         with safe_open(file, 'pt') as f: header, tensors = f.metadata() or {}, {k:f.get_tensor(k) for k in f.keys()}
     except (SafetensorError, OSError, ValueError) as e:
-        raise ValueError(f'{file} cannot be read as a safetensors file, it is cut short or damaged ({e}): invert the picture again') from None
+        raise ValueError(f'{file} cannot be read as a safetensors file, it is cut short or damaged or something else ({e}): give a file that `save` wrote, or invert the picture again') from None
     check(header.get('format') in (FORMAT, OLD_FORMAT), f'{file} is not an inversion of this version ({header.get("format", "no format given")}, not {FORMAT!r})')
     try: meta = json.loads(header['meta']); ok = set(tensors)-{'extra'}=={'path','phis'} and header['digest']==_digest(tensors, meta)
     except (KeyError, TypeError, json.JSONDecodeError): ok = False

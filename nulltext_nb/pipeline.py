@@ -53,7 +53,7 @@ def load_pipe(id_or_path=None, # Hub id or folder of a Stable Diffusion 1.x or 2
               compile:bool=False # Compile the UNet with torch.compile: minutes at first, then quicker
     ): # A frozen `StableDiffusionPipeline` with a `DDIMScheduler`
     "Load a text-to-image pipeline, ready to be inverted."
-    from diffusers import DDIMScheduler, StableDiffusionPipeline
+    with _quiet(): from diffusers import DDIMScheduler, StableDiffusionPipeline
     try: device = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
     except RuntimeError: raise ValueError(f"device {device!r} is not known: use 'cpu' or 'cuda'") from None
     check(device.type!='cuda' or torch.cuda.is_available(), "there is no CUDA device here: use device='cpu'")
