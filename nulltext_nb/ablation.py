@@ -67,8 +67,8 @@ def fit_visits(pipe, # From `load_pipe`
             with torch.enable_grad():
                 own = eps_theta(pipe, z, t, x)
                 seen = guide(own, other, w) if fitted=='null' else guide(other, own, w)
-                loss = check_finite((seen - eps).square().mean((1,2,3)), f'the loss at t = {t}').sum()
-            x.grad = torch.autograd.grad(loss*z[0].numel(), x)[0]/z[0].numel(); opt.step()   # half precision drops small gradients
+                loss = check_finite((seen - eps).square().sum((1,2,3)), f'the loss at t = {t}').sum()   # a sum: half precision drops small gradients
+            x.grad = torch.autograd.grad(loss, x)[0]/z[0].numel(); opt.step()
         found.append(x.detach().clone())
     return torch.stack(found)
 

@@ -51,9 +51,9 @@ def fit_published(pipe, # From `load_pipe`
             phi, seen = phi.detach().clone().requires_grad_(), []
             opt = torch.optim.Adam([phi], lr=preset.lr(i))
             for _ in range(preset.n_inner):
-                with torch.enable_grad(): loss = (ddim_step(z, guide(eps_theta(pipe, z, t, phi), eps_c, w), *ab) - pivots[i+1]).square().mean()
-                opt.zero_grad(); pipe.unet.zero_grad(); (loss*z.numel()).backward(); phi.grad /= z.numel(); opt.step()   # half precision drops small gradients
-                seen.append(loss.item())
+                with torch.enable_grad(): loss = (ddim_step(z, guide(eps_theta(pipe, z, t, phi), eps_c, w), *ab) - pivots[i+1]).square().sum()
+                opt.zero_grad(); pipe.unet.zero_grad(); loss.backward(); phi.grad /= z.numel(); opt.step()   # of the sum: half precision drops small gradients
+                seen.append(loss.item()/z.numel())
                 if seen[-1] < preset.tol(i): break
             with torch.no_grad():
                 if again: eps_u, eps_c = eps_theta(pipe, torch.cat([z, z]), t, torch.cat([phi, cond])).chunk(2)
