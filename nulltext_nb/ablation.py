@@ -184,7 +184,7 @@ def bench_variant(pipe, name, scenes, images, z0, cond, null, swaps, T, w, count
 
 # %% ../nbs/13_ablation.ipynb #9bff82ca
 def bench_ablation(pipe, # From `load_pipe`
-                   quick:bool=False, # Two scenes, ten steps, few updates?
+                   quick:bool=False, # Two scenes, seven steps, few updates?
                    n:int=16, # Scenes by the held-out artist
                    T:int=20, # DDIM steps
                    w:float=3., # Guidance scale, the one that the embedded model is edited with
@@ -194,7 +194,7 @@ def bench_ablation(pipe, # From `load_pipe`
                    file=None, progress:bool=True # Where results are kept; show a progress bar?
     )->dict:
     "PSNR of every variant over the number of updates per step, and the edit it allows (null-text paper, fig. 4)."
-    if quick: n, T, counts, edit_at = 2, 10, (1,3), 3
+    if quick: n, T, counts, edit_at = 2, 7, (1,3), 3
     start, scenes = time.time(), scenes_of(n, seed, (HELD_OUT,))
     images, swaps = [s.draw(image_size(pipe)) for s in scenes], first_swap(scenes)
     z0, cond, null = torch.cat([encode(pipe, im) for im in images]), embed(pipe, [s.caption for s in scenes]), embed(pipe, '')
