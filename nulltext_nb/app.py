@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from functools import lru_cache
 from html import escape
+from inspect import signature
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -157,7 +158,7 @@ def invert(self:Session, prompt:str, # The caption
     return inv
 
 # %% ../nbs/14_app.ipynb #f5dc168e
-DEFAULTS = dict(kind='replace', tau_cross=0.8, tau_self=0.4, weights=None, blend=None, threshold=0.4)   # those of `edit`
+DEFAULTS = {k: signature(editing.edit).parameters[k].default for k in ('kind', 'tau_cross', 'tau_self', 'weights', 'blend', 'threshold')}
 
 @patch
 def edit(self:Session, prompt:str, # The target

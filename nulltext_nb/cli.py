@@ -200,7 +200,7 @@ def _bench(a):
     names = lambda ks: ' '.join(f'--{k.replace("_", "-")}' for k in ks)
     strange = [k for k in given if k not in OPTIONS[a.name]]
     check(not strange, f'{names(strange)}: not for {a.name}, which takes {names(OPTIONS[a.name]) or "no such options"}')
-    if a.name=='pie': return _pie(a)
+    if a.name=='pie': return _pie(a, given)
     from nulltext_nb.ablation import bench_ablation
     from nulltext_nb.benchmark import bench_edit, edit_table, knob_table, search_knobs
     from nulltext_nb.editing import check_writable
@@ -215,10 +215,10 @@ def _bench(a):
     if file and is_first(): file.write_text(json.dumps(figures, indent=1) + '\n')
 
 # %% ../nbs/18_cli.ipynb #07310f24
-def _pie(a):
+def _pie(a, given):
     from nulltext_nb.editing import check_writable
     from nulltext_nb.measure import is_first, process_device
-    from nulltext_nb.pie import CLIP, COLUMNS, DINO, mk_pie_fixture, pie_table, run_pie
+    from nulltext_nb.pie import COLUMNS, mk_pie_fixture, pie_table, run_pie
     from nulltext_nb.pipeline import load_pipe
     first, file = is_first(), a.json and check_writable(a.json)
     out = Path(a.out) if a.out else file.with_name(file.stem + ('' if file.suffix else '_edits')) if file else Path('out/pie')
@@ -226,8 +226,8 @@ def _pie(a):
     pick = lambda given, default: default if given is None else given
     columns = a.columns or [c for c in COLUMNS if not a.quick or c in free]
     data = a.data or mk_pie_fixture(out/f'scenes{os.environ.get("RANK", "")}', 6)   # every process draws the same
-    figures = run_pie(load_pipe(a.model, a.device or process_device(), a.dtype), data, a.method, a.mode or 'corrected', T=pick(a.T, 10 if a.quick else 50), w=pick(a.w, 7.5 if a.model else 3.),
-        p2p=a.p2p or 'words', blend=bool(a.blend), n=pick(a.n, 3 if a.quick else None), out=out, columns=columns, clip=a.clip or CLIP, dino=a.dino or DINO, progress=first)
+    figures = run_pie(load_pipe(a.model, a.device or process_device(), a.dtype), data, T=pick(a.T, 10 if a.quick else 50), w=pick(a.w, 7.5 if a.model else 3.),
+        n=pick(a.n, 3 if a.quick else None), out=out, columns=columns, progress=first, **{k: v for k,v in given.items() if k in ('method', 'mode', 'p2p', 'blend', 'clip', 'dino')})
     figures = dict(data='the published layout' if a.data else 'scenes of our own', **figures)
     if first: print(pie_table(figures))
     if first and file: file.write_text(json.dumps(figures, indent=1) + '\n')

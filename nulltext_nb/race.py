@@ -78,7 +78,7 @@ class HeldMemory:
         if not isinstance(x, torch.nn.Parameter): self.held[x.untyped_storage().data_ptr()] = x.untyped_storage().nbytes()
         return x
     def use(self, x): # in a backward pass
-        self.mb = max(self.mb, (sum(self.held.values()) + self.grads)/2**20 if self.held else 0.)
+        self.mb = max(self.mb, (sum(self.held.values()) + self.grads)/2**20)
         self.held.clear()
         return x
     def __enter__(self): self.hooks = saved_tensors_hooks(self.keep, self.use); self.hooks.__enter__(); return self

@@ -254,11 +254,10 @@ def labels(scene:Scene # Or anything with `things` and `background`
 
 JUDGED = 64   # Pixels, the side of the pictures that the judge was trained on
 
-def as_judged(images # PIL images or arrays (H,W,3)
+def as_judged(images # PIL images of any size
     )->torch.Tensor: # (b,3,64,64), -1..1
     "Pictures as the judge wants them."
-    small = lambda im: im if np.shape(im)[:2]==(JUDGED, JUDGED) else fit_image(im, JUDGED)
-    return torch.stack([torch.from_numpy(np.array(small(im), np.float32)) for im in images]).permute(0,3,1,2)/127.5 - 1
+    return torch.stack([torch.from_numpy(np.array(fit_image(im, JUDGED), np.float32)) for im in images]).permute(0,3,1,2)/127.5 - 1
 
 @lru_cache
 def load_judge():
