@@ -1,13 +1,21 @@
 __version__ = "0.1.0"
 
+from pathlib import Path
+
+PACKAGE = Path(__file__).parent  # where the package lies
+DATA = PACKAGE/'data'            # weights, vocabulary, sprites and fixed lists that travel with it
+
 # Names are imported when they are first used, so that `import nulltext_nb` costs nothing.
 _home = {name:mod for mod,names in {
-    'core': ('load_image', 'show_images', 'compare', 'psnr', 'set_seed'),
+    'checks': ('set_seed',),
+    'images': ('load_image', 'show_images', 'psnr'),
     'pipeline': ('load_pipe', 'encode', 'decode', 'embed', 'count_units', 'fingerprint'),
     'inversion': ('ddim_invert', 'sample'),
     'nulltext': ('fit_nulls', 'Preset', 'PRESETS'),
-    'editing': ('invert', 'edit', 'Inversion'),
-    'scenes': ('describe',)}.items() for name in names}
+    'store': ('Inversion',),
+    'editing': ('invert', 'edit'),
+    'world.captions': ('describe',),
+    'app.show': ('compare',)}.items() for name in names}
 __all__ = list(_home)
 
 def __getattr__(name):

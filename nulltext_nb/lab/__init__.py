@@ -1,0 +1,1 @@
+"The laboratory: what is measured, and on what."
