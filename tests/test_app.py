@@ -6,11 +6,12 @@ import pytest
 from conftest import BROWSER, BROWSER_FLAGS, ROOT, need_browser
 from PIL import Image
 
-from nulltext_nb.app import Cancelled, Session, app, embedded_pipe, read_upload
-from nulltext_nb.core import load_image
-from nulltext_nb.editing import Inversion
+from nulltext_nb.app.editor import open_editor, read_upload
+from nulltext_nb.app.session import Cancelled, Session, embedded_pipe
+from nulltext_nb.images import load_image
 from nulltext_nb.pipeline import count_units, decode
-from nulltext_nb.scenes import EXAMPLE, EXAMPLE_FILE
+from nulltext_nb.store import Inversion
+from nulltext_nb.world.scenes import EXAMPLE, EXAMPLE_FILE
 
 pytestmark = pytest.mark.xdist_group('app')  # its fixtures are shared
 
@@ -26,7 +27,7 @@ def session(tmp_path):
 
 @pytest.fixture
 def editor(tmp_path):
-    return app(image=EXAMPLE_FILE, T=2, folder=tmp_path/'kept')
+    return open_editor(image=EXAMPLE_FILE, T=2, folder=tmp_path/'kept')
 
 
 def said(ed): return html.unescape(re.sub('<[^>]+>', '', ed.ui.said.value))
@@ -212,7 +213,7 @@ def lab(tmp_path):
     need_browser('playwright', 'jupyterlab')
     home = tmp_path/'home'
     home.mkdir()
-    cell = dict(cell_type='code', id='a', metadata={}, execution_count=None, outputs=[], source='from nulltext_nb.app import app\napp(T=5)')
+    cell = dict(cell_type='code', id='a', metadata={}, execution_count=None, outputs=[], source='from nulltext_nb.app.editor import open_editor\nopen_editor(T=5)')
     nb = dict(cells=[cell], metadata=dict(kernelspec=dict(name='python3', display_name='Python 3')), nbformat=4, nbformat_minor=5)
     (home/'edit.ipynb').write_text(json.dumps(nb))
     env = os.environ | {f'JUPYTER_{d}_DIR': str(tmp_path/d) for d in ('CONFIG', 'DATA', 'RUNTIME')}

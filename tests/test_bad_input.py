@@ -8,8 +8,9 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from nulltext_nb.cli import nulltext_demo, nulltext_edit, nulltext_invert
-from nulltext_nb.editing import Inversion, edit
+from nulltext_nb.editing import edit
 from nulltext_nb.pipeline import load_pipe, random_pipe
+from nulltext_nb.store import Inversion
 
 RGB = Image.fromarray(np.random.default_rng(0).integers(0, 255, (80, 64, 3), np.uint8))
 

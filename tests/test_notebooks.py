@@ -4,7 +4,8 @@ import os
 import pytest
 from conftest import ROOT, python
 
-NOTEBOOKS = sorted((ROOT/'nbs').glob('[!_.]*.ipynb'))
+NOTEBOOKS = sorted(p for p in (ROOT/'nbs').rglob('[!_.]*.ipynb') if '.ipynb_checkpoints' not in p.parts)
+name = lambda p: p.relative_to(ROOT/'nbs').with_suffix('').as_posix()
 RUN = '''
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ sys.exit(not test_nb(Path(nb), skip_flags=flags, basepath=root)[0])
 '''
 
 
-@pytest.mark.parametrize('nb', NOTEBOOKS, ids=lambda p: p.stem)
+@pytest.mark.parametrize('nb', NOTEBOOKS, ids=name)
 def test_notebook(nb, cfg):
     assert 'skip_exec' not in nb.read_text(encoding='utf-8'), 'skip_exec counts as a pass without running anything'
     # A process of its own: no notebook leans on what another one imported or switched
@@ -35,14 +36,14 @@ for src in sources:
     if not skip.search(src): shell.run_cell(src).raise_error()
 assert 'nbdev' not in sys.modules
 '''
-LESSONS = [nb for nb in NOTEBOOKS if nb.stem != '11_train']  # training needs fastai, which the dev extra pins
+LESSONS = [nb for nb in NOTEBOOKS if nb.stem != '50_training']  # training needs fastai, which the dev extra pins
 
 
 @pytest.mark.network
 @pytest.mark.xdist_group('alone')  # one environment serves all
-@pytest.mark.parametrize('nb', LESSONS, ids=lambda p: p.stem)
+@pytest.mark.parametrize('nb', LESSONS, ids=name)
 def test_notebook_alone(nb, cfg, alone, tree, metrics):
     "A reader's environment: the installed package, with the extra that the page's first cell names, and the newest releases of what it requires."
     env = os.environ | {'PATH': f'{alone.parent}{os.pathsep}{os.environ["PATH"]}'}
     if 'nulltext_nb[metrics]' in nb.read_text(encoding='utf-8').split('#| export')[0]: env['PYTHONPATH'] = str(metrics)
-    python('-c', ALONE, nb, *cfg.tst_flags.split(), exe=alone, cwd=tree/'nbs', env=env)
+    python('-c', ALONE, nb, *cfg.tst_flags.split(), exe=alone, cwd=(tree/nb.relative_to(ROOT)).parent, env=env)

@@ -8,11 +8,12 @@ import pytest
 import torch
 from PIL import Image
 
-from nulltext_nb import pie
 from nulltext_nb.cli import nulltext_bench
 from nulltext_nb.editing import invert
-from nulltext_nb.pie import (COLUMNS, MODES, SIDE, TYPES, blend_words, decode_mask, edit_settings, edited_part, encode_mask, measure, mk_pie_fixture,
-                             mk_tools, read_pie, run_pie, split_brackets, summarise, unedited)
+from nulltext_nb.lab import pie_metrics, pie_run
+from nulltext_nb.lab.pie_files import PIE_SIDE, TYPES, decode_mask, encode_mask, mk_pie_fixture, read_pie, split_brackets
+from nulltext_nb.lab.pie_metrics import MODES, PIE_COLUMNS, edited_part, measure_pie, mk_tools, unedited
+from nulltext_nb.lab.pie_run import blend_words, edit_settings, run_pie, summarise
 from nulltext_nb.pipeline import load_pipe
 
 FREE = ('psnr', 'mse', 'ssim')  # columns without a network
@@ -30,7 +31,7 @@ def data(tmp_path_factory): return mk_pie_fixture(tmp_path_factory.mktemp('pie')
 def pair(data): return read_pie(data)[0]
 
 
-def grey(value): return Image.fromarray(np.full((SIDE, SIDE, 3), value, np.uint8))
+def grey(value): return Image.fromarray(np.full((PIE_SIDE, PIE_SIDE, 3), value, np.uint8))
 
 
 # ---- The layout
@@ -62,7 +63,7 @@ def test_the_fixture_has_the_published_layout(data):
     assert all(set(i) == {'image_path', 'original_prompt', 'editing_prompt', 'editing_instruction', 'editing_type_id', 'blended_word', 'mask'} for i in items.values())
     assert all('[' in i['original_prompt'] and '[' in i['editing_prompt'] for i in items.values())
     for p in read_pie(data):
-        assert p.type in TYPES and Image.open(p.file).size == (SIDE, SIDE) and '[' not in p.source + p.target
+        assert p.type in TYPES and Image.open(p.file).size == (PIE_SIDE, PIE_SIDE) and '[' not in p.source + p.target
         assert 0.02 < p.mask(border=False).mean() < 0.98
     assert [p.type for p in read_pie(data)] == ['1', '6', '8'] and len(read_pie(data, 2)) == 2
     a, b = [mk_pie_fixture(data.parent/n, 3) for n in 'ab']
@@ -80,7 +81,7 @@ def spoil(data, tmp_path, **change):
 
 
 @pytest.mark.parametrize('change, said', [
-    (dict(image_path='none.jpg'), 'none.jpg does not exist'), (dict(mask=[1, 2, 3]), 'pairs'), (dict(mask=[SIDE*SIDE, 1]), 'starts past'),
+    (dict(image_path='none.jpg'), 'none.jpg does not exist'), (dict(mask=[1, 2, 3]), 'pairs'), (dict(mask=[PIE_SIDE*PIE_SIDE, 1]), 'starts past'),
     (dict(original_prompt='a [cat'), 'bracket is open'), (dict(editing_prompt=None), 'not complete'), (dict(blended_word=3), 'where text should be'), (dict(mask=None), 'not complete')])
 def test_bad_entries_are_refused(data, tmp_path, change, said):
     with pytest.raises(ValueError, match=f"entry '000000000000'.*{said}"): read_pie(spoil(data, tmp_path, **change))
@@ -96,41 +97,41 @@ def test_bad_mapping_files_are_refused(tmp_path, text, said):
 
 def test_values_by_hand(pair):
     "Grey 100 against grey 151 is a difference of 0.2: MSE 0.04, 13.979 dB. The mask is the upper half, 256 rows, and the frame."
-    p = replace(pair, runs=[0, SIDE*SIDE//2])
-    free = (SIDE//2 - 1)*(SIDE - 2)  # unedited pixels: 255 rows of 510
-    u = free/SIDE**2
-    got = {m: measure(mk_tools(m, FREE)[0], grey(100), grey(151), p) for m in MODES}
+    p = replace(pair, runs=[0, PIE_SIDE*PIE_SIDE//2])
+    free = (PIE_SIDE//2 - 1)*(PIE_SIDE - 2)  # unedited pixels: 255 rows of 510
+    u = free/PIE_SIDE**2
+    got = {m: measure_pie(mk_tools(m, FREE)[0], grey(100), grey(151), p) for m in MODES}
     assert got['corrected']['mse'] == pytest.approx(0.04, rel=1e-5) and got['corrected']['psnr'] == pytest.approx(-10*math.log10(0.04), abs=1e-4)
     assert got['compat']['mse'] == pytest.approx(0.04*u, rel=1e-4) and got['compat']['psnr'] == pytest.approx(-10*math.log10(0.04*u), abs=1e-3)
     x, y, c = 100/255, 151/255, 1e-4  # two constant pictures: no variance, only means
     flat = (2*x*y + c)/(x*x + y*y + c)
     assert got['corrected']['ssim'] == pytest.approx(flat, abs=5e-4)
     assert got['compat']['ssim'] == pytest.approx(1 - u*(1 - flat), abs=0.02)  # black windows score 1; windows on the edge lie between
-    thin = replace(pair, runs=[0, SIDE*SIDE//2 - 5*SIDE, SIDE*SIDE//2, SIDE*SIDE//2])
-    assert measure(mk_tools('corrected', FREE)[0], grey(100), grey(151), thin)['ssim'] is None  # five free rows hold no window of eleven
+    thin = replace(pair, runs=[0, PIE_SIDE*PIE_SIDE//2 - 5*PIE_SIDE, PIE_SIDE*PIE_SIDE//2, PIE_SIDE*PIE_SIDE//2])
+    assert measure_pie(mk_tools('corrected', FREE)[0], grey(100), grey(151), thin)['ssim'] is None  # five free rows hold no window of eleven
 
 
 def test_what_lies_under_the_mask_does_not_count(pair):
     "Any change inside the mask leaves every column of the unedited part as it is."
-    p = replace(pair, runs=[0, SIDE*SIDE//2])
-    src = np.random.default_rng(0).integers(0, 255, (SIDE, SIDE, 3), np.uint8)
+    p = replace(pair, runs=[0, PIE_SIDE*PIE_SIDE//2])
+    src = np.random.default_rng(0).integers(0, 255, (PIE_SIDE, PIE_SIDE, 3), np.uint8)
     edit = src.copy()
-    edit[SIDE//2:] //= 2
+    edit[PIE_SIDE//2:] //= 2
     other = edit.copy()
-    other[:SIDE//2] = 255 - other[:SIDE//2]
+    other[:PIE_SIDE//2] = 255 - other[:PIE_SIDE//2]
     for m in MODES:
         tools, _ = mk_tools(m, FREE)
-        a, b = [measure(tools, Image.fromarray(src), Image.fromarray(x), p) for x in (edit, other)]
+        a, b = [measure_pie(tools, Image.fromarray(src), Image.fromarray(x), p) for x in (edit, other)]
         assert a == b and a['mse'] > 0
 
 
 def test_no_value_where_there_is_nothing_to_compare(pair):
     tools, missing = mk_tools('corrected', FREE)
-    assert set(measure(tools, grey(1), grey(9), replace(pair, runs=[0, SIDE*SIDE])).values()) == {None}  # no unedited part
-    same = measure(tools, grey(9), grey(9), pair)
+    assert set(measure_pie(tools, grey(1), grey(9), replace(pair, runs=[0, PIE_SIDE*PIE_SIDE])).values()) == {None}  # no unedited part
+    same = measure_pie(tools, grey(9), grey(9), pair)
     assert same['psnr'] is None and same['mse'] == 0  # infinite
-    assert set(missing) == set(COLUMNS) - set(FREE) and set(missing.values()) == {'not asked for'}
-    with pytest.raises(ValueError, match='256×256'): measure(tools, grey(9).resize((256, 256)), grey(9), pair)
+    assert set(missing) == set(PIE_COLUMNS) - set(FREE) and set(missing.values()) == {'not asked for'}
+    with pytest.raises(ValueError, match='256×256'): measure_pie(tools, grey(9).resize((256, 256)), grey(9), pair)
 
 
 def test_averages_are_over_values_that_exist():
@@ -147,8 +148,8 @@ def test_lpips_by_hand():
     a, mask = torch.full((1, 3, 8, 8), 0.25), torch.zeros(8, 8, dtype=torch.bool)
     mask[:4, :4] = True
     net = lambda x, y: (x - y).abs().mean()
-    assert pie.pie_lpips(a, a + 0.25, mask, None, 'compat', net) == pytest.approx(0.5*0.75)
-    assert pie.pie_lpips(a, a + 0.25, mask, None, 'corrected', net) == pytest.approx(0.5)
+    assert pie_metrics.pie_lpips(a, a + 0.25, mask, None, 'compat', net) == pytest.approx(0.5*0.75)
+    assert pie_metrics.pie_lpips(a, a + 0.25, mask, None, 'corrected', net) == pytest.approx(0.5)
     for m, inside in dict(compat=0., corrected=0.25).items(): assert all((x[..., mask] == inside).all() for x in unedited(a, a + 0.25, mask, m))
 
 
@@ -174,7 +175,7 @@ def similarity_by_hand(vit, x):
 
 @pytest.mark.parametrize('mode', MODES)
 def test_structure_distance_by_hand(tiny_dino, mode):
-    vit = pie.load_dino(tiny_dino)
+    vit = pie_metrics.load_dino(tiny_dino)
     a, b = torch.rand(2, 1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
     mean, std = [torch.tensor(v)[:, None, None] for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))]
     # Half the size without a filter reads the mean of the four middle pixels of each two by two block, which is all of them
@@ -183,9 +184,9 @@ def test_structure_distance_by_hand(tiny_dino, mode):
     scale = 255 if mode == 'compat' else 1
     s = [similarity_by_hand(vit, (x*scale - mean)/std) for x in small]
     assert s[0].shape == (17, 17)  # sixteen patches and the class token
-    got = pie.pie_structure(a, b, None, None, mode, vit)
+    got = pie_metrics.pie_structure(a, b, None, None, mode, vit)
     assert got == pytest.approx(((s[0] - s[1])**2).mean(), rel=1e-3) and got > 1e-4
-    assert pie.pie_structure(a, a, None, None, mode, vit) == 0
+    assert pie_metrics.pie_structure(a, a, None, None, mode, vit) == 0
 
 
 @pytest.fixture(scope='session')
@@ -214,39 +215,39 @@ def clip_by_hand(net, im, text):
 
 
 def test_clip_similarity_by_hand(tiny_clip):
-    net = pie.load_clip(tiny_clip)
+    net = pie_metrics.load_clip(tiny_clip)
     rng, got = np.random.default_rng(0), []
     for text in ('a cat on grass', 'a red balloon', 'a dog in the snow', 'an owl at night') * 2:
         if len(got) == 4: net[0].text_projection.weight.data.neg_()  # what was below zero is now above
         im = Image.fromarray(rng.integers(0, 255, (32, 32, 3), np.uint8))
-        got.append(pie.clip_similarity(net, im, text))
+        got.append(pie_metrics.clip_similarity(net, im, text))
         assert got[-1] == pytest.approx(clip_by_hand(net, im, text), abs=0.05)
     assert 0 in got and max(got) > 1 and len(set(got)) > 3
 
 
 def test_what_clip_sees_of_the_edited_part(pair):
-    b = torch.full((1, 3, SIDE, SIDE), 0.6)
-    p = replace(pair, runs=[100*SIDE + 50, 30], target='a dog on grass', words=('dog',))  # a line, 30 pixels long
+    b = torch.full((1, 3, PIE_SIDE, PIE_SIDE), 0.6)
+    p = replace(pair, runs=[100*PIE_SIDE + 50, 30], target='a dog on grass', words=('dog',))  # a line, 30 pixels long
     mask = torch.from_numpy(p.mask())
     im, text = edited_part(b, mask, p, 'compat')
-    frame = 4*SIDE - 4
-    assert text == 'a dog on grass' and im.size == (SIDE, SIDE) and (np.array(im)[..., 0] == 153).sum() == frame + 30 and (np.array(im) == 0).any()
+    frame = 4*PIE_SIDE - 4
+    assert text == 'a dog on grass' and im.size == (PIE_SIDE, PIE_SIDE) and (np.array(im)[..., 0] == 153).sum() == frame + 30 and (np.array(im) == 0).any()
     im, text = edited_part(b, mask, p, 'corrected')
     assert text == 'dog' and im.size == (30, 1) and (np.array(im) == 153).all()
     assert edited_part(b, mask, replace(p, words=()), 'corrected')[1] == 'a dog on grass'
     empty = replace(p, runs=[])
     assert edited_part(b, torch.from_numpy(empty.mask()), empty, 'corrected') is None  # published: a black picture with a frame
     assert (np.array(edited_part(b, torch.from_numpy(empty.mask()), empty, 'compat')[0])[..., 0] == 153).sum() == frame
-    assert math.isnan(pie.pie_clip_edited(None, b, mask, empty, 'corrected', None))
+    assert math.isnan(pie_metrics.pie_clip_edited(None, b, mask, empty, 'corrected', None))
 
 
 def test_networks_that_are_not_there_are_reported(monkeypatch, tiny_dino, pair):
     monkeypatch.setattr('huggingface_hub.constants.HF_HUB_OFFLINE', True)
     def refused(*_, **__): raise URLError('no route')
-    monkeypatch.setattr(pie, 'load_lpips', refused)
+    monkeypatch.setattr(pie_metrics, 'load_lpips', refused)
     tools, missing = mk_tools('corrected', clip='no/such-clip', dino=tiny_dino)
     assert set(missing) == {'lpips', 'clip_whole', 'clip_edited'} and 'alex' in missing['lpips'] and 'no route' in missing['lpips'] and 'no/such-clip' in missing['clip_whole']
-    s = summarise([measure(tools, grey(9), grey(99), pair)], missing)
+    s = summarise([measure_pie(tools, grey(9), grey(99), pair)], missing)
     assert s['lpips'] is None and s['clip_edited'] is None and s['structure_n'] == 1 and set(s['missing']) == set(missing)
     with pytest.raises(ValueError, match="use 'compat' or 'corrected'"): mk_tools('exact')
     with pytest.raises(ValueError, match='unknown column'): mk_tools(columns=['fid'])
@@ -296,11 +297,11 @@ def test_a_second_run_computes_nothing_again(pipe, data, tmp_path, counted):
 
 def test_all_columns_of_a_run(pipe, data, tmp_path, counted, tiny_dino, tiny_clip, monkeypatch):
     "Every column that has a network gives a finite number; LPIPS's is stood in for."
-    monkeypatch.setattr(pie, 'load_lpips', lambda net, device: lambda x, y: (x - y).abs().mean())
+    monkeypatch.setattr(pie_metrics, 'load_lpips', lambda net, device: lambda x, y: (x - y).abs().mean())
     for mode in MODES:
         f = run_pie(pipe, data, mode=mode, invert=counted[1], T=2, w=3., out=tmp_path, clip=tiny_clip, dino=tiny_dino, progress=False)
-        assert not f['missing'] and all(f[f'{c}_n'] == 3 and math.isfinite(f[c]) for c in COLUMNS)
-        assert len(pie.pie_table(f).splitlines()) == 1 + len(COLUMNS)
+        assert not f['missing'] and all(f[f'{c}_n'] == 3 and math.isfinite(f[c]) for c in PIE_COLUMNS)
+        assert len(pie_run.pie_table(f).splitlines()) == 1 + len(PIE_COLUMNS)
     assert len(counted[0]) == 3
 
 

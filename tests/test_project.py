@@ -6,9 +6,9 @@ import pytest
 from conftest import ROOT, python
 from IPython.core.inputtransformer2 import TransformerManager
 
-NOTEBOOKS = sorted((ROOT/'nbs').glob('*.ipynb'))
+NOTEBOOKS = sorted(p for p in (ROOT/'nbs').rglob('*.ipynb') if '.ipynb_checkpoints' not in p.parts)
 DATA = ROOT/'nulltext_nb'/'data'
-each_notebook = pytest.mark.parametrize('nb', NOTEBOOKS, ids=lambda p: p.stem)
+each_notebook = pytest.mark.parametrize('nb', NOTEBOOKS, ids=lambda p: p.relative_to(ROOT/'nbs').with_suffix('').as_posix())
 
 
 def tool(name):
@@ -30,7 +30,7 @@ def cells(nb, kind='code'):
 def test_export_and_clean_change_nothing(tree):
     bin = Path(sys.executable).parent
     for cmd in 'nbdev_export', 'nbdev_clean': python(bin/cmd, cwd=tree)
-    files = [p.relative_to(ROOT) for d, g in (('nbs', '*.ipynb'), ('nulltext_nb', '**/*.py')) for p in (ROOT/d).glob(g)]
+    files = [p.relative_to(ROOT) for d, g in (('nbs', '**/[!.]*.ipynb'), ('nulltext_nb', '**/*.py')) for p in (ROOT/d).glob(g)]
     same, changed, missing = filecmp.cmpfiles(ROOT, tree, files, shallow=False)
     assert not changed and not missing, f'run nbdev_export and nbdev_clean: {changed + missing}'
     new = {p.relative_to(tree) for p in (tree/'nulltext_nb').glob('**/*.py')} - set(files)
@@ -132,13 +132,65 @@ def test_import_is_light():
 def test_no_pickles():
     "Reading our files, or files that we wrote, can never run code."
     unsafe = re.compile(r'\bimport pickle|\bpickle\.|\btorch\.(load|save)\(|trust_remote_code|allow_pickle|\bjoblib\b|\.pkl\b|weights_only\s*=\s*False')
-    code = {p.name: p.read_text(encoding='utf-8') for p in (ROOT/'nulltext_nb').glob('**/*.py')}
-    code |= {nb.name: '\n'.join(src for src, _ in cells(nb)) for nb in NOTEBOOKS}
+    code = {str(p): p.read_text(encoding='utf-8') for p in (ROOT/'nulltext_nb').glob('**/*.py')}
+    code |= {str(nb): '\n'.join(src for src, _ in cells(nb)) for nb in NOTEBOOKS}
     found = [f'{name}: {m[0]}' for name, text in code.items() for m in unsafe.finditer(text)]
     assert not found
     files = [p for p in DATA.rglob('*') if p.is_file()]
     assert files and {p.suffix for p in files} <= {'.png', '.json', '.txt', '.csv', '.safetensors', '.md'}
     assert sum(p.stat().st_size for p in files) <= 40e6
+
+
+# ---- The plan: where things stand, and what may import what
+
+def module_of(nb):
+    "The module that a page exports, below the package, or None."
+    found = [m[1] for src, _ in cells(nb) if (m := re.match(r'#\|\s*default_exp\s+([\w.]+)', src))]
+    return found[0] if found else None
+
+
+def reading_order():
+    "The pages as the sidebar lists them."
+    return [ROOT/'nbs'/p for p in re.findall(r'^\s*- (\w[\w/]*\.ipynb)$', (ROOT/'_quarto.yml').read_text(encoding='utf-8'), re.M)]
+
+
+def parsed(module): return ast.parse((ROOT/'nulltext_nb'/module.replace('.', '/')).with_suffix('.py').read_text(encoding='utf-8'))
+
+
+def imported(module):
+    "The modules of the package that `module` imports, anywhere in it."
+    here = ['nulltext_nb', *module.split('.')]
+    for node in ast.walk(parsed(module)):
+        if not isinstance(node, ast.ImportFrom): continue
+        name = '.'.join([*here[:-node.level], *filter(None, [node.module])]) if node.level else node.module
+        if name.split('.')[0] == 'nulltext_nb': yield from (n.partition('.')[2] for n in (name, *(f'{name}.{a.name}' for a in node.names)))
+
+
+def test_folders_numbers_and_names_agree():
+    order = reading_order()
+    assert sorted(order) == [p for p in NOTEBOOKS if p.stem != 'index'], 'the sidebar holds every page once'
+    folders = list(dict.fromkeys(p.parent for p in order))
+    assert order == sorted(order, key=lambda p: (folders.index(p.parent), p.name)), 'the sidebar follows folders and numbers'
+    for p in order:
+        folder = p.parent.relative_to(ROOT/'nbs').as_posix().replace('reference', '.').strip('.')
+        if m := module_of(p): assert m == '.'.join(filter(None, [folder, re.sub(r'^\d+_', '', p.stem)]))
+
+
+def test_modules_import_only_from_earlier_ones():
+    order = [m for p in reading_order() if (m := module_of(p))]
+    late = [f'{m} imports {i}' for n, m in enumerate(order) for i in imported(m) if i in order[n:]]
+    assert not late
+
+
+def test_one_name_means_one_thing():
+    "No two modules offer the same name, and no function is called like a module."
+    seen, twice, modules = {}, [], [m for p in reading_order() if (m := module_of(p))]
+    for m in modules:
+        names = next(ast.literal_eval(n.value) for n in parsed(m).body if isinstance(n, ast.Assign) and ast.unparse(n.targets[0]) == '__all__')
+        twice += [f'{n}: {seen[n]}, {m}' for n in names if n in seen]
+        seen |= dict.fromkeys(names, m)
+    assert not twice
+    assert not {m.split('.')[-1] for m in modules} & set(seen)
 
 
 # ---- The package alone, with the newest of everything

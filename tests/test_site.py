@@ -1,5 +1,5 @@
 "The site as a reader meets it: built once, opened from files in a real browser, read, operated, and weighed."
-import os, re, shutil
+import os, posixpath, re, shutil
 from collections import Counter
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -9,7 +9,8 @@ from conftest import BROWSER, BROWSER_FLAGS, ROOT, need_browser, python
 
 pytestmark = pytest.mark.xdist_group('site')  # its fixtures are shared
 
-PAGES = ['index', *sorted(re.sub(r'^\d+[a-z]*_', '', p.stem) for p in (ROOT/'nbs').glob('[0-9]*.ipynb'))]
+NOTEBOOKS = [p.relative_to(ROOT/'nbs') for p in (ROOT/'nbs').rglob('[0-9]*.ipynb')]
+PAGES = ['index', *sorted((p.parent/re.sub(r'^\d+[a-z]*_', '', p.stem)).as_posix() for p in NOTEBOOKS)]
 LIMITS = {'index': 1.5e6}  # bytes; a lesson may weigh LESSON
 LESSON = 4e6
 
@@ -97,6 +98,11 @@ def test_nothing_raw_shows(on, name):
     assert not re.findall(r'^#\| .*', code, re.M), 'directives in the code'
 
 
+def place(name, href):
+    "The file of the site that `href` on the page `name` means."
+    return posixpath.normpath(posixpath.join(posixpath.dirname(name), unquote(href)))
+
+
 def test_links_resolve(readers, docs):
     ids, links = {}, []
     for name in PAGES:
@@ -107,11 +113,11 @@ def test_links_resolve(readers, docs):
     for name, href in links:
         u = urlsplit(href)
         if u.scheme or not href: continue
-        target = unquote(u.path) or f'{name}.html'
+        target = place(name, u.path) if u.path else f'{name}.html'
         if not (docs/target).is_file() or (u.fragment and unquote(u.fragment) not in ids.get(target, ())): bad.append((name, href))
     assert not bad
     assert not [i for n in ids for i, k in Counter(ids[n]).items() if k > 1], 'ids that stand twice on a page'
-    assert not [p for p in PAGES if not any(n != p and h.split('#')[0] == f'{p}.html' for n, h in links)], 'pages that no page links to'
+    assert not [p for p in PAGES if not any(n != p and place(n, h.split('#')[0]) == f'{p}.html' for n, h in links)], 'pages that no page links to'
 
 
 def test_reading_order(on):
@@ -120,12 +126,12 @@ def test_reading_order(on):
     bar = page.evaluate('() => [...document.querySelectorAll("#quarto-sidebar a[href]")].map(e => e.getAttribute("href"))')
     assert sorted(bar) == sorted(f'{p}.html' for p in PAGES)
     sections = page.locator('.sidebar-item-section > .sidebar-item-container .menu-text').all_inner_texts()
-    assert sections == ['Learn', 'Edit', 'Measure', 'Embedded model', 'Reference']
+    assert sections == ['Learn', 'Edit', 'World', 'Measure', 'App', 'Reference']
     mapped = page.evaluate('() => [...document.querySelectorAll(".map a")].map(e => e.getAttribute("href"))')
     assert mapped == [p for p in bar if p != 'index.html'], 'the map and the sidebar differ'
     for here, there in zip(bar, bar[1:]):
-        assert on(here[:-5]).locator('.nav-page-next a').get_attribute('href') == there
-        assert on(there[:-5]).locator('.nav-page-previous a').get_attribute('href') == here
+        assert place(here, on(here[:-5]).locator('.nav-page-next a').get_attribute('href')) == there
+        assert place(there, on(there[:-5]).locator('.nav-page-previous a').get_attribute('href')) == here
 
 
 @each_page
@@ -212,7 +218,7 @@ def test_before_and_after(on):
     assert abs(at() - 40) <= 1  # the button is up
 
 
-@pytest.mark.parametrize('name', ['core', 'inversion', 'edit'])
+@pytest.mark.parametrize('name', ['app/show', 'inversion', 'editing'])
 def test_slider_through_steps(on, name):
     page = on(name)
     fig = figures(page, '> output').first
@@ -233,7 +239,7 @@ def test_slider_through_steps(on, name):
     assert shown() != after and fig.locator('output').inner_text() != step
 
 
-@pytest.mark.parametrize('name', ['core', 'attention'])
+@pytest.mark.parametrize('name', ['app/show', 'attention'])
 def test_words_light_up(on, name):
     page = on(name)
     fig = figures(page, 'button[aria-pressed]').first
@@ -264,7 +270,7 @@ def test_words_light_up(on, name):
     assert lit() == []
 
 
-@pytest.mark.parametrize('name', ['core', 'prompt2prompt'])
+@pytest.mark.parametrize('name', ['app/show', 'prompt2prompt'])
 def test_grid_of_settings(on, name):
     page = on(name)
     fig = figures(page, 'form').first
@@ -290,7 +296,7 @@ def test_touch(browser, docs):
     "The same by finger, on a phone's screen."
     context = browser.new_context(viewport={'width': 390, 'height': 844}, has_touch=True, is_mobile=True)
     page = context.new_page()
-    page.goto((docs/'core.html').as_uri())
+    page.goto((docs/'app'/'show.html').as_uri())
     word = figures(page, 'button[aria-pressed]').first
     word.locator('button').nth(2).tap()
     assert [l.is_visible() for l in word.locator('[data-i]').all()][:4] == [False, False, True, False]

@@ -20,13 +20,14 @@ from torch.utils._pytree import tree_leaves
 from transformers import CLIPConfig, CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from nulltext_nb.attention import AttentionStore, controlled
-from nulltext_nb.core import fit_image, load_image, psnr
-from nulltext_nb.editing import Inversion, edit, invert
+from nulltext_nb.editing import edit, invert
+from nulltext_nb.images import fit_image, load_image, psnr
 from nulltext_nb.inversion import ddim_invert, sample
 from nulltext_nb.nulltext import Preset, null_loss
 from nulltext_nb.pipeline import EMBEDDED, decode, embed, encode, fingerprint, image_size, latent_factor, load_pipe
 from nulltext_nb.prompt2prompt import PromptToPrompt, prompt_to_prompt
 from nulltext_nb.scheduler import abar_at, ddim_pairs, eps_theta
+from nulltext_nb.store import Inversion
 
 pytestmark = pytest.mark.xdist_group('sd')  # its fixtures are shared
 
@@ -473,8 +474,9 @@ class Loads(ast.NodeVisitor):
         self.generic_visit(node)
 
 
-# the embedded model's own pages: its data, its training, its measurement
-PAGES = [p for p in sorted((ROOT/'nbs').glob('[01]*.ipynb')) if p.name[:2] not in ('10', '11', '12')]
+# the embedded model's own pages: its world and its measurement, and the demo
+OWN = ('10_stats', '30_card', '40_edits', '50_race')
+PAGES = [p for p in sorted((ROOT/'nbs').rglob('[0-9]*.ipynb')) if p.stem not in OWN and p.parent.name != 'world']
 
 
 @pytest.mark.parametrize('nb', PAGES, ids=lambda p: p.stem)
@@ -490,7 +492,8 @@ def test_one_constant_chooses_the_model(nb):
     assert [ast.unparse(n) for n in tree.body if not isinstance(n, (ast.Import, ast.ImportFrom))].index('MODEL = None') <= 3, 'MODEL stands at the top'
 
 
-MODULES = [p for p in sorted((ROOT/'nulltext_nb').glob('*.py')) if p.stem not in ('scenes', 'train', 'pie', '_modidx')]  # PIE-Bench's own pictures have 512 pixels
+MODULES = [p for p in sorted((ROOT/'nulltext_nb').rglob('*.py'))
+           if p.parent.name != 'world' and p.stem not in ('pie_files', '_modidx', '__init__')]  # PIE-Bench's own pictures have 512 pixels
 
 
 @pytest.mark.parametrize('file', MODULES, ids=lambda p: p.stem)

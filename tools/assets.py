@@ -4,8 +4,10 @@ from pathlib import Path
 
 from PIL import Image
 
+from nulltext_nb import DATA
 from nulltext_nb.cli import nulltext_demo
-from nulltext_nb.scenes import DATA, EXAMPLE, EXAMPLE_FILE, fetch_art, mk_atlas
+from nulltext_nb.world.art import fetch_art, mk_atlas
+from nulltext_nb.world.scenes import EXAMPLE, EXAMPLE_FILE
 
 SHOWN = {'penguin': 'cat → penguin', 'blue': 'red → blue', 'beach': 'on grass → on the beach'}  # under the sliders of the home page
 

@@ -26,8 +26,8 @@ def shown(cell):
 
 
 def page(stem):
-    "The site's name for a notebook, as nbdev and Quarto have it: `00_core` is `core`."
-    return re.sub(r'^\d+[a-z]*_', '', stem)
+    "The site's name for a notebook, as nbdev has it: `world/20_scenes` is `world/scenes`."
+    return re.sub(r'(^|/)\d+[a-z]*_', r'\1', stem)
 
 
 def absolute(md,  # Markdown as it stands in `nbs/`
@@ -35,7 +35,7 @@ def absolute(md,  # Markdown as it stands in `nbs/`
     ):
     "`md` with links that hold outside `nbs/`: pages on the site, files from the top of the repository."
     link = r'(\]\(|\b(?:href|src)=")'
-    md = re.sub(link + r'(\w+)\.(?:ipynb|html)\b', lambda m: f'{m[1]}{site}/{page(m[2])}.html', md)
+    md = re.sub(link + r'([\w/]+)\.(?:ipynb|html)\b', lambda m: f'{m[1]}{site}/{page(m[2])}.html', md)
     md = re.sub(link + r'images/', r'\1nbs/images/', md)
     return re.sub(link + r'\.\./', r'\1', md)
 
@@ -57,25 +57,28 @@ def readme(cfg):
 
 
 def spread(config, # Text of `_quarto.yml`
-           pages   # Names of the notebooks
+           pages   # Paths of the notebooks, without their ending
     ):
-    "`config` with its patterns for pages, such as `05_*.ipynb`, written out: renamed pages would not match them."
+    "`config` with its patterns for pages, such as `lab/5*.ipynb`, written out: renamed pages would not match them."
     def names(m): return ''.join(f'{m[1]}{p}.ipynb\n' for p in sorted(pages) if fnmatch(p, m[2]))
-    return re.sub(r'^(\s*- )auto: ["\']?([\w*\[\]-]*\*[\w*\[\]-]*)\.ipynb["\']?\n', names, config, flags=re.M)
+    return re.sub(r'^(\s*- )auto: ["\']?([\w/*\[\]-]*\*[\w/*\[\]-]*)\.ipynb["\']?\n', names, config, flags=re.M)
 
 
 def rename(proc, # nbdev's processed notebooks
            site  # The site's address
     ):
     "Give pages their names on the site and make links between them relative: smalldocs reads no `output-file`."
-    pages = [p.stem for p in proc.glob('*.ipynb')]
-    names = re.compile(rf"(?<![\w/])({'|'.join(pages)})\.(ipynb|html)\b")
+    files = [*proc.rglob('*.ipynb')]
+    pages = [p.relative_to(proc).with_suffix('').as_posix() for p in files]
+    # a whole relative path: `../lab/40_edits.ipynb` is another page, `nbs/lab/40_edits.ipynb` in an address is a file
+    names = re.compile(rf"(?<![\w/])((?:\.\./)?(?:[a-z]+/)?)({'|'.join({p.split('/')[-1] for p in pages})})\.(ipynb|html)\b")
     config = proc/'_quarto.yml'
     config.write_text(spread(config.read_text(encoding='utf-8'), pages), encoding='utf-8')
-    for p in [*proc.glob('*.ipynb'), config]:
-        text = p.read_text(encoding='utf-8').replace(f'{site}/', '')
+    for p in [*files, config]:
+        up = '../'*len(p.relative_to(proc).parent.parts)
+        text = p.read_text(encoding='utf-8').replace(f'{site}/', up)
         text = re.sub(r'output-file: [\w.]+\\n', '', text)
-        p.write_text(names.sub(lambda m: f'{page(m[1])}.{m[2]}', text), encoding='utf-8')
+        p.write_text(names.sub(lambda m: f'{m[1]}{page(m[2])}.{m[3]}', text), encoding='utf-8')
         if p != config: p.rename(p.with_stem(page(p.stem)))
 
 

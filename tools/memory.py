@@ -32,5 +32,5 @@ if __name__ == '__main__':
     run = lambda *a: json.loads(subprocess.run([sys.executable, *a], capture_output=True, text=True, check=True).stdout.splitlines()[-1])
     empty = run('-c', 'import resource, torch, diffusers; from diffusers import UNet2DConditionModel; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/2**20)')
     out = dict(machine=f'{platform.machine()}, cpu', torch=torch.__version__, empty=empty, ways={name: run(__file__, name) for name in WAYS})
-    (Path(__file__).resolve().parents[1]/'nulltext_nb'/'data'/'memory.json').write_text(json.dumps(out, indent=1) + '\n')
+    (Path(__file__).resolve().parents[1]/'nbs'/'results'/'memory.json').write_text(json.dumps(out, indent=1) + '\n')
     for name, w in out['ways'].items(): print(f'{name:24s} {w["peak"] - empty:5.1f} GiB ({w["weights"]:.1f} weights) {w["seconds"]:6.1f} s')

@@ -84,8 +84,8 @@ def prepare(proc, # nbdev's processed notebooks
             nbs   # The notebooks as written
     ):
     "Turn processed notebooks into pages to read."
-    for p in proc.glob('*.ipynb'):
-        nb, raw = json.loads(p.read_text(encoding='utf-8')), json.loads((nbs/p.name).read_text(encoding='utf-8'))
+    for p in proc.rglob('*.ipynb'):
+        nb, raw = json.loads(p.read_text(encoding='utf-8')), json.loads((nbs/p.relative_to(proc)).read_text(encoding='utf-8'))
         tell_code(nb, raw)
         nb['cells'] = [c for c in nb['cells'] if not (c['cell_type'] == 'code' and '/content ]' in src(c))]  # for Colab alone
         for c in nb['cells']:
@@ -100,17 +100,20 @@ SEARCH = '''<script>
   const real = window.fetch;
   window.fetch = (url, ...rest) => !/(^|\\/)search\\.json$/.test(url) ? real(url, ...rest) : new Promise((ok, no) => {
     const s = document.createElement('script');
-    s.src = 'site_libs/search.js'; s.onload = () => ok({json: async () => window.searchIndex}); s.onerror = no;
+    s.src = 'UPsite_libs/search.js'; s.onload = () => ok({json: async () => window.searchIndex}); s.onerror = no;
     document.head.append(s);
   });
 })();
 </script>'''
 
 
-def mend(html):
+def mend(html, # A rendered page
+         up    # The way from its folder to the top of the site: '' or '../'
+    ):
     "A page whose maths and search come from beside it, and whose parts can be reached by the keyboard."
-    html = re.sub(r'https://cdn\.jsdelivr\.net/npm/katex@[\d.]+/dist/', 'site_libs/katex/', html)
-    html = html.replace('<script src="site_libs/smalldocs.js"', SEARCH + '<script src="site_libs/smalldocs.js"')
+    html = re.sub(r'https://cdn\.jsdelivr\.net/npm/katex@[\d.]+/dist/', f'{up}site_libs/katex/', html)
+    script = f'<script src="{up}site_libs/smalldocs.js"'
+    html = html.replace(script, SEARCH.replace('UP', up) + script)
     html = re.sub(r'<pre class="sourceCode', '<pre tabindex="0" class="sourceCode', html)  # a wide one scrolls by the arrow keys
     html = re.sub(r'<pre>(?=<code)', '<pre tabindex="0">', html)
     return html
@@ -133,4 +136,6 @@ def finish(docs # The rendered site
     index = json.dumps([e | {'text': words(e['text'])} for e in index], ensure_ascii=False)
     (docs/'search.json').write_text(index, encoding='utf-8')
     (libs/'search.js').write_text(f'window.searchIndex = {index}', encoding='utf-8')
-    for p in docs.glob('*.html'): p.write_text(mend(p.read_text(encoding='utf-8')), encoding='utf-8')
+    for p in docs.rglob('*.html'):
+        up = '../'*len(p.relative_to(docs).parent.parts)
+        p.write_text(mend(p.read_text(encoding='utf-8'), up), encoding='utf-8')

@@ -7,8 +7,9 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def work(file):
     import torch
-    from nulltext_nb.benchmark import bench_edit
-    from nulltext_nb.measure import is_first, machine
+    from nulltext_nb.lab.edits import bench_edit
+    from nulltext_nb.lab.queue import is_first
+    from nulltext_nb.lab.stats import machine
     from nulltext_nb.pipeline import load_pipe
     torch.set_num_threads(1)
     pipe = load_pipe()
@@ -28,5 +29,5 @@ if __name__ == '__main__':
             subprocess.run([sys.executable, '-m', 'accelerate.commands.launch', *launch, '--num_cpu_threads_per_process', '1', __file__, file], check=True)
             out |= {f'seconds_{n}': (r := json.loads(Path(f'{file}.seconds').read_text())).pop('seconds')} | r
     out['efficiency'] = out['seconds_1']/out['seconds_2']/2
-    (ROOT/'nulltext_nb'/'data'/'sharing.json').write_text(json.dumps(out, indent=1) + '\n')
+    (ROOT/'nbs'/'results'/'sharing.json').write_text(json.dumps(out, indent=1) + '\n')
     print(out)

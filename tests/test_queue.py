@@ -6,7 +6,7 @@ from conftest import python
 
 SCRIPT = '''
 import os, sys, time
-from nulltext_nb.measure import run_shared
+from nulltext_nb.lab.queue import run_shared
 done, out = sys.argv[1:]
 def work(x):
     time.sleep(0.3)
