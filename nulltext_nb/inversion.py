@@ -10,7 +10,7 @@ import torch
 
 from .checks import check
 from .pipeline import check_finite
-from .scheduler import abar_at, ddim_pairs, ddim_step, eps_theta
+from .scheduler import Step, abar_at, ddim_pairs, ddim_step, eps_theta
 
 # %% ../nbs/30_inversion.ipynb #ded0af9f
 def guide(eps_u:torch.Tensor, # Noise under the null text, (b,c,h,w)
@@ -47,7 +47,7 @@ def sample(pipe, # From `load_pipe`
            phis=None, # Null embedding(s), see `phi_at`
            T:int=50, # DDIM steps
            w:float=7.5, # Guidance scale
-           cb=None, # Called as cb(i, z) after every step
+           cb=None, # Called with a `Step` after every step
            extra:torch.Tensor=None # What is added to every step, (T,b,c,h,w)
     )->torch.Tensor: # The path, (T+1,b,c,h,w), from noise to picture
     "DDIM sampling with guidance; returns every latent on the way."
@@ -57,7 +57,7 @@ def sample(pipe, # From `load_pipe`
         z = ddim_step(path[-1], eps, abar_at(pipe.scheduler, t), abar_at(pipe.scheduler, s))
         if extra is not None: z = z + extra[i]
         path.append(check_finite(z, f'the latent after sampling step {i} (t = {t})'))
-        if cb: cb(i, z)
+        if cb: cb(Step('sample', i, T, t, z))
     return torch.stack(path)
 
 # %% ../nbs/30_inversion.ipynb #31326210
@@ -68,7 +68,7 @@ def ddim_invert(pipe, # From `load_pipe`
                 T:int=50, # DDIM steps
                 w:float=1., # Guidance scale; 1 for pivots
                 phi:torch.Tensor=None, # Null embedding, (1,n,d), needed if w is not 1
-                cb=None # Called as cb(i, z) after every step
+                cb=None # Called with a `Step` after every step
     )->torch.Tensor: # The pivots, (T+1,b,c,h,w): position 0 is noise, position T is `z0`
     "DDIM inversion: the path from a picture up to noise (null-text paper, sec. 3.1)."
     path = [z0]
@@ -76,5 +76,5 @@ def ddim_invert(pipe, # From `load_pipe`
         eps = guided_eps(pipe, path[-1], t, cond, phi, w)
         z = ddim_step(path[-1], eps, abar_at(pipe.scheduler, s), abar_at(pipe.scheduler, t))
         path.append(check_finite(z, f'the latent after inversion step {i} (t = {t})'))
-        if cb: cb(i, z)
+        if cb: cb(Step('invert', T-1-i, T, t, z))
     return torch.stack(path[::-1])

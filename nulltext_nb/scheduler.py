@@ -4,9 +4,11 @@
 
 # %% auto #0
 __all__ = ['ddim_pairs', 'abar_at', 'pred_z0', 'to_eps', 'eps_theta', 'ddim_step', 'step_coefs', 'noise_between', 'ddpm_sigma',
-           'edict_mix', 'edict_unmix', 'edict_step', 'edict_back']
+           'edict_mix', 'edict_unmix', 'edict_step', 'edict_back', 'Step']
 
 # %% ../nbs/20_scheduler.ipynb #89953e75
+from dataclasses import dataclass
+
 import torch
 
 from .checks import check
@@ -104,3 +106,14 @@ def edict_back(noise, pair, abar_t, abar_s, p=0.93):
     (x, y), (A, B) = edict_unmix(*pair, p), step_coefs(abar_t, abar_s)
     y = (y - B*noise(x))/A; x = (x - B*noise(y))/A
     return torch.stack([x, y])
+
+# %% ../nbs/20_scheduler.ipynb #3e94b6f2
+@dataclass(frozen=True)
+class Step:
+    "What a loop tells its callback after each step."
+    stage:str             # 'invert', 'fit', 'edit' or 'sample'
+    i:int                 # Steps of this stage done before this one, 0-based
+    total:int             # Steps of this stage
+    t:int                 # Time at which the UNet was asked: the noisier end of the step
+    latents:torch.Tensor  # After the step, (b,c,h,w)
+    losses:tuple=()       # Of the inner iterations, where there are any

@@ -159,7 +159,8 @@ def edit_figures(images, # Source pictures
 @torch.no_grad()
 def variant_gain(pipe, variant, scenes, T=20)->float:
     "Median `map_gain` of the scenes' first nouns on the path of `variant`, under its embeddings and without guidance."
-    with controlled(pipe, AttentionStore()) as store: sample(pipe, variant.z_T, variant.cond, None, T, 1., cb=store.after_step)
+    def keep(step): store.after_step(step.i, step.latents)
+    with controlled(pipe, AttentionStore()) as store: sample(pipe, variant.z_T, variant.cond, None, T, 1., cb=keep)
     maps, hw = mean_maps(store.steps), tuple(variant.z_T.shape[-2:])
     gain = lambda k,s: map_gain(word_maps(maps, find_words(pipe.tokenizer, s.caption, s.things[0].noun), hw)[k], s.masks(image_size(pipe))[0])
     return float(np.median([gain(k, s) for k,s in enumerate(scenes)]))
