@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from .checks import check
-from .pipeline import check_finite, fingerprint, latent_factor
+from .pipeline import check_finite, fingerprint
 
 # %% ../nbs/55_store.ipynb #d42a2d0b
 FORMAT = 'nulltext_nb inversion 2'
@@ -81,7 +81,7 @@ def check_settings(pipe, # From `load_pipe`
                    size=None # Side, or (width, height), in pixels, that is expected, if any
     ):
     "Raise `ValueError`, naming the setting, unless `inv` was made by `pipe` and as expected."
-    height, width = [n*latent_factor(pipe) for n in inv.size]
+    height, width = [n*pipe.vae_scale_factor for n in inv.size]
     theirs = dict(inv.scheduler, model=inv.model, T=inv.T, w=inv.w, size=(width, height))
     if size is not None: size = (size, size) if isinstance(size, int) else tuple(size)
     expected = {k: x for k,x in dict(T=T, w=w, size=size).items() if x is not None}
