@@ -139,10 +139,10 @@ OPTIONS = dict(model=(), edit=('T', 'w', 'methods', 'knobs_of'), knobs=('T',), r
 def nulltext_bench(argv=None):
     "Measure: prints a table and writes the figures as flat JSON. `model`: the embedded model itself; `edit`: every method on edits with exact masks; `knobs`: choose their knobs; `race`: all solvers; `ablation`: the method, one part changed at a time; `pie`: a method on PIE-Bench."
     return run_command(_bench, _parser('nulltext_bench', nulltext_bench.__doc__, arg('name', 'what to measure', choices=list(OPTIONS)),
-        arg('--json', 'file to write the figures to; results are kept beside it, in a file that ends in .jsonl'), arg('--quick', 'a small version, under a minute', action='store_true', default=False), *BENCH_ARGS, *PIE_ARGS, *MODEL_ARGS), argv)
+        arg('--json', 'file to write the figures to; results are kept beside it, in a database that ends in .sqlite'), arg('--quick', 'a small version, under a minute', action='store_true', default=False), *BENCH_ARGS, *PIE_ARGS, *MODEL_ARGS), argv)
 
 def _bench(a):
-    check(not str(a.json or '').endswith('.jsonl'), f'{a.json} ends like the file in which results are kept: use another ending, such as .json')
+    check(not str(a.json or '').endswith('.sqlite'), f'{a.json} ends like the database in which results are kept: use another ending, such as .json')
     given = {k: v for k,v in vars(a).items() if any(k in ks for ks in OPTIONS.values()) and v is not None and v is not False}
     names = lambda ks: ' '.join(f'--{k.replace("_", "-")}' for k in ks)
     strange = [k for k in given if k not in OPTIONS[a.name]]
@@ -158,7 +158,7 @@ def _bench(a):
     from nulltext_nb.lab.race import bench_race
     file = a.json and check_writable(a.json)
     fn, show = dict(model=(bench_model, table), edit=(bench_edit, edit_table), knobs=(search_knobs, knob_table), race=(bench_race, table), ablation=(bench_ablation, table))[a.name]
-    figures = fn(load_pipe(a.model, a.device or process_device(), a.dtype), quick=a.quick, file=file and file.with_suffix('.jsonl'), **given)
+    figures = fn(load_pipe(a.model, a.device or process_device(), a.dtype), quick=a.quick, file=file and file.with_suffix('.sqlite'), **given)
     if is_first(): print(show(figures))
     if file and is_first(): file.write_text(json.dumps(figures, indent=1) + '\n')
 

@@ -13,6 +13,7 @@ from nulltext_nb.editing import invert
 from nulltext_nb.lab import pie_metrics, pie_run
 from nulltext_nb.lab.pie_files import PIE_SIDE, TYPES, decode_mask, encode_mask, mk_pie_fixture, read_pie, split_brackets
 from nulltext_nb.lab.pie_metrics import MODES, PIE_COLUMNS, edited_part, measure_pie, mk_tools, unedited
+from nulltext_nb.lab.queue import read_results
 from nulltext_nb.lab.pie_run import blend_words, edit_settings, run_pie, summarise
 from nulltext_nb.pipeline import load_pipe
 
@@ -278,7 +279,7 @@ def counted():
 def test_a_second_run_computes_nothing_again(pipe, data, tmp_path, counted):
     calls, work = counted
     run = lambda **kw: run_pie(pipe, data, **dict(invert=work, T=2, w=3., out=tmp_path/'out', columns=FREE, progress=False) | kw)
-    lines = lambda: (tmp_path/'out'/'rows.jsonl').read_text().splitlines()[1:]  # the first holds the settings
+    def lines(): return [k for _, results in read_results(tmp_path/'out'/'rows.sqlite') for k in results]
     part = run(n=1)
     assert len(calls) == 1 and part['pairs'] == part['psnr_n'] == 1
     first = run()
