@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install -q
 
-.PHONY: help demo test docs assets links clean
+.PHONY: help demo lint test docs assets links clean
 .DELETE_ON_ERROR:
 
 help: ## Show this list
@@ -12,6 +12,9 @@ help: ## Show this list
 
 demo: $(VENV)/.installed ## Invert a bundled image, edit it, and write out/demo/strip.png and report.json
 	$(BIN)/nulltext_demo --out out/demo
+
+lint: $(VENV)/.dev ## Look for lines that are hard to read, in modules, notebooks, tests and tools
+	$(BIN)/python -m ruff check
 
 test: $(VENV)/.dev ## Run every notebook and every test
 	$(BIN)/python -m pytest -n auto --maxprocesses=4
@@ -26,7 +29,7 @@ links: $(VENV)/.dev ## Write the address in settings.ini into the notebooks' lin
 	$(BIN)/python tools/links.py
 
 clean: ## Remove what the other targets made, except the environment
-	rm -rf _docs _proc build dist out *.egg-info .pytest_cache nbs/nbdev.yml
+	rm -rf _docs _proc build dist out *.egg-info .pytest_cache .ruff_cache nbs/nbdev.yml
 	find nulltext_nb nbs tests tools -name __pycache__ -prune -exec rm -rf {} +
 
 $(BIN)/python:
