@@ -26,7 +26,7 @@ def shown(cell):
 
 
 def page(stem):
-    "The site's name for a notebook, as nbdev has it: `world/20_scenes` is `world/scenes`."
+    "The site's name for a notebook, as nbdev has it: `world/50_scenes` is `world/scenes`."
     return re.sub(r'(^|/)\d+[a-z]*_', r'\1', stem)
 
 

@@ -24,8 +24,9 @@ from ..nulltext import Preset, fit_nulls
 from ..pipeline import check_finite, count_units, decode, embed, encode, image_size
 from ..prompt2prompt import prompt_to_prompt
 from ..scheduler import abar_at, ddim_pairs, eps_theta, noise_between
-from ..world.art import HELD_OUT, NOUNS
+from ..world.art import HELD_OUT
 from ..world.judge import read_scene
+from ..world.scenes import SHIPPED
 
 # %% ../../nbs/lab/60_ablation.ipynb #7fcbb199
 def at_pivots(pipe, pivots):
@@ -128,7 +129,7 @@ def variants(pipe, # From `load_pipe`
 def first_swap(scenes, seed=0):
     "For each scene another noun than those it has, and the scene with its first noun swapped."
     rng = np.random.default_rng(seed)
-    nouns = [str(rng.choice([n for n in NOUNS if n not in [t.noun for t in s.things]])) for s in scenes]
+    nouns = [str(rng.choice([n for n in SHIPPED.nouns if n not in [t.noun for t in s.things]])) for s in scenes]
     return [(n, s.swap(s.things[0].noun, n)) for n,s in zip(nouns, scenes)]
 
 @torch.no_grad()

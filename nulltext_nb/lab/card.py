@@ -20,9 +20,9 @@ from .queue import run_shared
 from .stats import machine, provenance, scenes_of
 from ..pipeline import EMBEDDED, decode, embed, encode
 from ..scheduler import eps_theta
-from ..world.art import ARTISTS, HELD_OUT
+from ..world.art import HELD_OUT
 from ..world.judge import read_scene
-from ..world.scenes import Scene
+from ..world.scenes import SHIPPED, Scene
 
 # %% ../../nbs/lab/30_card.ipynb #0f191331
 def saturation(im # Picture
@@ -48,7 +48,7 @@ def bench_judge(n:int=400, # Scenes
     )->dict: # Shares of right readings: `judge_noun`, `judge_colour`, `judge_background`
     "How often the judge reads fresh scenes rightly."
     right = dict(noun=[], colour=[], background=[])
-    for s in scenes_of(n, seed, (*ARTISTS, HELD_OUT), coloured=1.):
+    for s in scenes_of(n, seed, (*SHIPPED.artists, HELD_OUT), coloured=1.):
         nouns = {t.noun for t in s.things}
         colours = {t.colour for t in s.things} - {''}
         seen = read_scene([s.draw()], len(nouns), len(colours))[0]

@@ -24,9 +24,10 @@ from .queue import run_shared
 from .stats import interval, machine, provenance
 from ..methods import METHODS
 from ..pipeline import count_units, decode, image_size
-from ..world.art import ARTISTS, COLOURABLE, COLOURS, HELD_OUT, NOUNS
+from ..world.art import HELD_OUT
 from ..world.judge import as_judged, load_judge, read_scene
-from ..world.scenes import BACKGROUNDS, Scene, Thing, random_scene
+from ..world.looks import COLOURS
+from ..world.scenes import SHIPPED, Scene, Thing, random_scene
 
 # %% ../../nbs/lab/40_edits.ipynb #3a3bf48c
 KINDS = ('object', 'colour', 'background', 'added', 'removed', 'one of two', 'weight', 'nothing')
@@ -73,18 +74,18 @@ def mk_pairs(seed:int, # Of the scenes
     "Draw up `8n` pairs over `4n` scenes."
     rng, pairs = np.random.default_rng(seed), []
     for i in range(n):
-        s = _single(rng, artists, _other(rng, COLOURABLE), _other(rng, COLOURS)); t = s.things[0]   # a coloured thing
-        new, place = _other(rng, COLOURS, t.colour), _other(rng, BACKGROUNDS, s.background)
+        s = _single(rng, artists, _other(rng, SHIPPED.colourable), _other(rng, COLOURS)); t = s.things[0]   # a coloured thing
+        new, place = _other(rng, COLOURS, t.colour), _other(rng, SHIPPED.backgrounds, s.background)
         pairs += [Pair('colour', f'coloured{i}', s, s.swap(t.colour, new), t.colour, new),
                   Pair('background', f'coloured{i}', s, s.swap(s.background, place), s.background, place),
                   Pair('weight', f'coloured{i}', s, None, t.colour, weight=3. if i%2 else -1.)]
         s = _single(rng, artists); t = s.things[0]                                                    # any thing
-        new = _other(rng, NOUNS, t.noun)
-        truth = replace(s, things=(replace(t, noun=new, colour=t.colour if new in COLOURABLE else ''),))
+        new = _other(rng, SHIPPED.nouns, t.noun)
+        truth = replace(s, things=(replace(t, noun=new, colour=t.colour if new in SHIPPED.colourable else ''),))
         pairs += [Pair('object', f'any{i}', s, truth, t.noun, new), Pair('nothing', f'any{i}', s, s)]
         two = random_scene(rng, artists, two=1.); l, r = two.things                                   # two things
-        new = _other(rng, NOUNS, l.noun, r.noun)
-        truth = replace(two, things=(replace(l, noun=new, colour=l.colour if new in COLOURABLE else ''), r))
+        new = _other(rng, SHIPPED.nouns, l.noun, r.noun)
+        truth = replace(two, things=(replace(l, noun=new, colour=l.colour if new in SHIPPED.colourable else ''), r))
         pairs += [Pair('one of two', f'two{i}', two, truth, l.noun, new), Pair('removed', f'two{i}', two, replace(two, things=(l,)), r.noun)]
         two = random_scene(rng, artists, two=1.)                                                      # one of two things, the other to come
         pairs.append(Pair('added', f'left{i}', replace(two, things=two.things[:1]), two, new=two.things[1].noun))
@@ -130,7 +131,7 @@ def judge_look(im)->tuple: # Features (places,channels), and a dict from word to
     x = as_judged([im])
     head = next(i for i,m in enumerate(judge) if isinstance(m, torch.nn.AdaptiveAvgPool2d))
     features = judge[:head](x)
-    return features[0].flatten(1).T, dict(zip((*NOUNS, *COLOURS, *BACKGROUNDS), judge[head:](features)[0].tolist()))
+    return features[0].flatten(1).T, dict(zip((*SHIPPED.nouns, *COLOURS, *SHIPPED.backgrounds), judge[head:](features)[0].tolist()))
 
 def structure_distance(a, b)->float:
     "Mean squared difference of the self-similarities of the judge's features."
@@ -214,7 +215,7 @@ def search_knobs(pipe, # From `load_pipe`
                  file=None, progress=True # Where results are kept; show a progress bar?
     )->dict: # From method to its knobs
     "The knobs of every method, chosen on scenes by the training artists."
-    pairs = [p for p in mk_pairs(seed, ARTISTS, n) if p.kind!='nothing']
+    pairs = [p for p in mk_pairs(seed, SHIPPED.artists, n) if p.kind!='nothing']
     names = list(METHODS)
     if quick: names, pairs = ['nulltext_fast'], pairs[:3]
     if T is None: T = 4 if quick else 20

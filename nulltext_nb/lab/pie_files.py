@@ -14,8 +14,9 @@ import numpy as np
 
 from ..checks import check
 from ..store import check_writable
-from ..world.art import COLOURABLE, COLOURS, HELD_OUT, NOUNS
-from ..world.scenes import BACKGROUNDS, random_scene
+from ..world.art import HELD_OUT
+from ..world.looks import COLOURS
+from ..world.scenes import SHIPPED, random_scene
 
 # %% ../../nbs/lab/70_pie_files.ipynb #552dede0
 TYPES = {'0': ('random', 140), '1': ('change object', 80), '2': ('add object', 80), '3': ('delete object', 80), '4': ('change content', 40),
@@ -99,9 +100,9 @@ def _changed(scene, kind, rng):
     "Old word, new word, blended words and the mask of one change of `scene`."
     thing, masks = scene.things[0], scene.masks(PIE_SIDE)
     other = lambda words, old: str(rng.choice([w for w in words if w!=old and w not in scene.caption]))
-    if kind=='8': return scene.background, other(BACKGROUNDS, scene.background), '', masks.sum(0)<0.5
+    if kind=='8': return scene.background, other(SHIPPED.backgrounds, scene.background), '', masks.sum(0)<0.5
     if kind=='6': return thing.colour, other(COLOURS, thing.colour), f'{thing.noun} {thing.noun}', masks[0]>0.02
-    new = other([n for n in NOUNS if not thing.colour or n in COLOURABLE], thing.noun)
+    new = other([n for n in SHIPPED.nouns if not thing.colour or n in SHIPPED.colourable], thing.noun)
     return thing.noun, new, f'{thing.noun} {new}', np.maximum(masks[0], scene.swap(thing.noun, new).masks(PIE_SIDE)[0])>0.02
 
 def mk_pie_fixture(folder, # To be made

@@ -34,9 +34,10 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from .. import DATA
 from ..checks import check, set_seed
-from .art import ARTISTS, COLOURABLE, COLOURS, HELD_OUT, NOUNS, fetch_art, glyphs, rasterise, tint
+from .art import HELD_OUT, all_glyphs, fetch_art, rasterise
 from .judge import labels, mk_judge
-from .scenes import BACKGROUNDS, a_, draw, random_scene
+from .looks import COLOURS, tint
+from .scenes import SHIPPED, a_, draw, random_scene
 
 # %% ../../nbs/world/80_training.ipynb #f7b8b399
 SIDE = 64    # pixels of the embedded model's pictures
@@ -54,7 +55,7 @@ def _draw_many(seed, n, size, artists):
 def scene_set(n:int, # How many
               seed:int=0, # Fixes them
               size:int=SIDE, # Pixels
-              artists=ARTISTS, # Whose sprites
+              artists=SHIPPED.artists, # Whose sprites
               workers:int=2 # Processes
     )->tuple: # Scenes, pixels (n,H,W,3) uint8, masks (n,2,h,w)
     "Draw `n` random scenes with their masks at the latent's size."
@@ -68,9 +69,9 @@ class _Glyphs:
     "A random glyph for every request; some are recoloured."
     def __init__(self, path, rng, per_artist):
         self.rng, self.ims = rng, []
-        for artist in ARTISTS:
-            found = glyphs(path, artist); keys = sorted(found)
-            for k in rng.choice(keys, min(per_artist, len(keys)), replace=False):
+        for artist in SHIPPED.artists:
+            found = all_glyphs(path, artist)
+            for k in rng.choice(len(found), min(per_artist, len(found)), replace=False):
                 im = rasterise(found[k]); box = im.getbbox()
                 if box: self.ims.append(im.crop(box))
     def __call__(self, noun, artist, colour=''):
@@ -292,7 +293,7 @@ def mk_tokenizer(path, # Folder to write its files to
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
     tk = Tokenizer(models.BPE(end_of_word_suffix='</w>'))
     tk.normalizer, tk.pre_tokenizer = normalizers.Lowercase(), pre_tokenizers.WhitespaceSplit()
-    whole = [w for w in ' '.join([*NOUNS, *COLOURS, *BACKGROUNDS, 'a an and']).split() if w not in ('sunflower', 'snowman')]
+    whole = [w for w in ' '.join([*SHIPPED.nouns, *COLOURS, *SHIPPED.backgrounds, 'a an and']).split() if w not in ('sunflower', 'snowman')]
     letters = pre_tokenizers.ByteLevel.alphabet()
     tk.train_from_iterator([' '.join([*whole, 'sun', 'flower', 'snow', 'man'])]*9,
                            trainers.BpeTrainer(vocab_size=size, end_of_word_suffix='</w>', initial_alphabet=letters, show_progress=False))
@@ -461,7 +462,7 @@ def judge_labels(scenes):
     "Targets (n, answers) for `judge_loss`."
     y = torch.from_numpy(np.stack([labels(s) for s in scenes]))
     for i,s in enumerate(scenes):
-        if any(t.noun in COLOURABLE and not t.colour for t in s.things): y[i, len(NOUNS):len(NOUNS)+len(COLOURS)] = -1
+        if any(t.noun in SHIPPED.colourable and not t.colour for t in s.things): y[i, len(SHIPPED.nouns):len(SHIPPED.nouns)+len(COLOURS)] = -1
     return y
 
 def train_judge(scenes, pixels, minutes, path=None, device=None, lr=2e-3, bs=64)->nn.Module:
@@ -505,7 +506,7 @@ def train_part(part:str, # 'vae', 'unet', 'judge', or 'ship'
         pipe = train_unet(AutoencoderKL.from_pretrained(out/'vae'), tok, *scene_set(n, seed+3), minutes, out/'unet_state.safetensors', device)
         pipe.save_pretrained(out/'pipe')
     else:
-        scenes, px, _ = scene_set(n//2, seed+4, artists=(*ARTISTS, HELD_OUT))
+        scenes, px, _ = scene_set(n//2, seed+4, artists=(*SHIPPED.artists, HELD_OUT))
         judge = train_judge(scenes, px, minutes, out/'judge_state.safetensors', device)
         save_file({k:v.contiguous().cpu() for k,v in judge.state_dict().items()}, out/'judge.safetensors')
 
