@@ -13,7 +13,7 @@ SHOWN = {'penguin': 'cat → penguin', 'blue': 'red → blue', 'beach': 'on gras
 
 if __name__ == '__main__':
     root = Path(__file__).resolve().parents[1]
-    if 'atlas' in sys.argv: mk_atlas(fetch_art(root/'.sprites')).save(DATA/'atlas.png', optimize=True)  # needs npm and resvg_py
+    if 'atlas' in sys.argv: mk_atlas(fetch_art(root/'.sprites')).save(DATA/'atlas.webp', lossless=True, method=6)  # needs npm and resvg_py
     EXAMPLE.draw(256).save(EXAMPLE_FILE)
     if nulltext_demo(['--out', str(root/'out'/'demo')]): sys.exit(1)
     demo, images = root/'out'/'demo', root/'nbs'/'images'
