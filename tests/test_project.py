@@ -137,7 +137,7 @@ def test_no_pickles():
     found = [f'{name}: {m[0]}' for name, text in code.items() for m in unsafe.finditer(text)]
     assert not found
     files = [p for p in DATA.rglob('*') if p.is_file()]
-    assert files and {p.suffix for p in files} <= {'.png', '.json', '.txt', '.csv', '.safetensors', '.md'}
+    assert files and {p.suffix for p in files} <= {'.png', '.webp', '.json', '.txt', '.csv', '.safetensors', '.md'}
     assert sum(p.stat().st_size for p in files) <= 40e6
 
 
