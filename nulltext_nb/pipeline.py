@@ -96,16 +96,23 @@ def ready(pipe): # A `StableDiffusionPipeline`: own checkpoint, LoRA, offloaded,
     return pipe
 
 # %% ../nbs/10_pipeline.ipynb #c69370bd
+def _state(part):
+    "The weights of a part by name, wherever they wait: `enable_sequential_cpu_offload` takes them out of it."
+    if not any(p.is_meta for p in part.parameters()): return part.state_dict()
+    from accelerate.utils.modeling import get_state_dict_offloaded_model
+    return get_state_dict_offloaded_model(part)
+
 def _acting(part):
     "The weights of a part that act, by name: of a LoRA those that are switched on, with their scale."
-    state = {re.sub(r'^text_model\.|\.base_layer(?=\.)', '', n):x for n,x in part.state_dict().items()
-             if not re.search(r'\.lora_[AB]\.', n) and x.is_floating_point()}
+    state = {n:x for n,x in _state(part).items() if x.is_floating_point()}
+    own = {re.sub(r'^text_model\.|\.base_layer(?=\.)', '', n):x for n,x in state.items()
+           if not re.search(r'\.lora_[AB]\.', n)}
     for name,m in part.named_modules():
         if not hasattr(m, 'lora_A') or m.disable_adapters or m.merged: continue
         for k,a in enumerate(a for a in m.active_adapters if a in m.lora_A):
-            low = torch.cat([m.lora_A[a].weight.flatten(), m.lora_B[a].weight.flatten()])
-            state[f'{name}.lora{k} {m.scaling[a]:.6g}'] = low
-    return state
+            low = [state[f'{name}.lora_{side}.{a}.weight'].flatten() for side in 'AB']
+            own[f'{name}.lora{k} {m.scaling[a]:.6g}'] = torch.cat(low)
+    return own
 
 def _hash(parts, n=4096):
     "A hash over names, shapes and the signs of some `n` numbers of every tensor in `parts`, {part: {name: tensor}}."

@@ -479,6 +479,8 @@ def ship(out:Path, # Folder with `pipe/` and `judge.safetensors`
     pipe.unet.half()
     pipe.save_pretrained(data/'model')
     for f in ('vocab.json', 'merges.txt'): shutil.copy(out/'tokenizer'/f, data/'model'/'tokenizer')   # for transformers 4
+    text = data/'model'/'text_encoder'/'model.safetensors'   # names of weights that transformers 4 reads, too
+    save_file({f'text_model.{k.removeprefix("text_model.")}':x for k,x in load_file(text).items()}, text, {'format': 'pt'})
     for f in (data/'model').rglob('*.json'):   # where the model lay while it was trained is nobody's business
         f.write_text(re.sub(r'\s*"_name_or_path": ".*",', '', f.read_text()))
     shutil.copy(out/'judge.safetensors', data)
