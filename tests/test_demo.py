@@ -1,18 +1,100 @@
-"What the demo must show, with its own defaults: T = 50, w = 7.5."
+"What the demo must show, with its own defaults, and that this test would notice a part that does not work."
 import json
 
+import pytest
+import torch
 from PIL import Image
 
+from nulltext_nb import demo
 from nulltext_nb.cli import nulltext_demo
+from nulltext_nb.lab.edits import judge_look
+from nulltext_nb.pipeline import image_size, load_pipe
+from nulltext_nb.prompt2prompt import PromptToPrompt
+from nulltext_nb.solvers import SOLVERS
+from nulltext_nb.world.judge import read_scene
+from nulltext_nb.world.scenes import EXAMPLE
+
+KINDS = {'another object', 'another background', 'another colour', 'a word up', 'a word down'}
+
+
+def words_in(im):
+    "What the judge reads in a picture of as many things and colours as the example has."
+    seen = read_scene([im], nouns=len(EXAMPLE.things), colours=1)[0]
+    return set().union(*(v if isinstance(v, set) else {v} for v in seen.values()))
+
+
+def check_report(r, T):
+    "Cost and reconstruction."
+    assert (r['prompt'], r['T'], r['w'], r['solver']) == (EXAMPLE.caption, T, 7.5, 'fast')
+    assert (r['unet_forwards'], r['unet_backwards']) == (3*T + 1, 0), 'a step up takes one, a step down two'
+    assert r['psnr_nulltext'] >= r['psnr_vae'] - 1, 'the reconstruction is not near the ceiling'
+    assert r['psnr_ddim_cfg'] <= r['psnr_nulltext'] - 10, 'plain inversion would do as well'
+    assert KINDS <= {e['kind'] for e in r['edits']} and len(r['edits']) == len(demo.DEMO_EDITS) >= 6
+
+
+def check_edit(change, source, im):
+    "The judge reads the new word and not the old one, or the old one more or less clearly than in the source."
+    if change.new:
+        assert change.new in words_in(im) and change.old not in words_in(im), change.text
+        return
+    before, after = [judge_look(o)[1][change.old] for o in (source, im)]
+    assert (after > before) == (change.knobs['weights'][change.old] > 1), change.text
+
+
+def check_demo(folder, T):
+    "All that the demo wrote into `folder`."
+    r = json.loads((folder/'report.json').read_text())
+    check_report(r, T)
+    for change, e in zip(demo.DEMO_EDITS, r['edits'], strict=True):
+        im = Image.open(folder/e['file'])
+        assert im.size == (image_size(load_pipe()),)*2
+        check_edit(change, EXAMPLE.draw(im.width), im)
+        assert e['kept_psnr'] > 22, f'{change.text}: what should stay has changed'
+    assert Image.open(folder/'strip.png').width > 1000
 
 
 def test_demo_shows_what_it_should(tmp_path):
     assert nulltext_demo(['--out', str(tmp_path), '--quiet']) == 0
-    r = json.loads((tmp_path/'report.json').read_text())
-    assert (r['T'], r['w']) == (50, 7.5)
-    assert r['psnr_nulltext'] >= r['psnr_vae'] - 1, 'the reconstruction is not near the ceiling'
-    assert r['psnr_ddim_cfg'] <= r['psnr_nulltext'] - 3, 'plain inversion would do as well'
-    assert r['unet_forwards'] <= 650 and r['unet_backwards'] <= 500
-    assert {'another object', 'another background', 'another colour', 'a word up', 'a word down'} <= {e['kind'] for e in r['edits']}
-    for e in r['edits']: assert Image.open(tmp_path/e['file']).size == (64, 64) and e['background_psnr'] > 0
-    assert Image.open(tmp_path/'strip.png').width > 1000
+    check_demo(tmp_path, 50)
+
+
+# ---- The same with ten steps, whole and with one part broken
+
+def break_nothing(monkeypatch): pass
+
+
+def break_encoder(monkeypatch):
+    "The text encoder's weights are noise."
+    def load(*args):
+        pipe, gen = load_pipe(*args), torch.Generator().manual_seed(0)
+        for p in pipe.text_encoder.parameters(): p.data.normal_(0, 0.05, generator=gen)
+        return pipe
+    monkeypatch.setattr(demo, 'load_pipe', load)
+
+
+def break_solver(monkeypatch):
+    "What the steps lack is not added."
+    whole = SOLVERS['fast']
+    def lame(*args, **kw):
+        found = whole(*args, **kw)
+        found.extra.zero_()
+        return found
+    monkeypatch.setitem(SOLVERS, 'fast', lame)
+
+
+def break_controller(monkeypatch):
+    "The control looks at the attention maps and moves nothing."
+    whole = PromptToPrompt.__call__
+    def idle(self, maps, layer):
+        whole(self, maps, layer)
+        return maps
+    monkeypatch.setattr(PromptToPrompt, '__call__', idle)
+
+
+@pytest.mark.parametrize('broken', [break_nothing, break_encoder, break_solver, break_controller])
+def test_a_broken_part_is_noticed(broken, tmp_path, monkeypatch):
+    broken(monkeypatch)
+    demo.run_demo(tmp_path, T=10, progress=False)
+    monkeypatch.undo()
+    if broken is break_nothing: return check_demo(tmp_path, 10)
+    with pytest.raises(AssertionError): check_demo(tmp_path, 10)
