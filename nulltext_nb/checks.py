@@ -11,27 +11,35 @@ import random
 import numpy as np
 
 # %% ../nbs/00_checks.ipynb #492cb99c
-def check(ok, # What must hold
+def check(ok, # What must hold, anything with a truth value
           msg:str # What is wrong and what to do about it
     ):
     "Raise `ValueError(msg)` unless `ok`."
     if not ok: raise ValueError(msg)
 
 # %% ../nbs/00_checks.ipynb #4bf45aae
+def _numbers(x):
+    "A tensor or array as 64-bit numbers."
+    if hasattr(x, 'detach'): x = x.detach().cpu().double().numpy()
+    return np.asarray(x, np.float64)
+
 def test_near(a, # Tensor or array
               b, # What `a` should be
               tol:float=1e-5 # Largest allowed absolute difference
     ):
-    "Check that `a` and `b` agree in shape, type and, within `tol`, in value."
-    check(tuple(a.shape)==tuple(b.shape), f'shapes differ: {tuple(a.shape)} and {tuple(b.shape)}')
+    "Raise `ValueError` unless `a` and `b` agree in shape, type and, within `tol`, in value."
+    shapes = tuple(a.shape), tuple(b.shape)
+    check(shapes[0]==shapes[1], f'shapes differ: {shapes[0]} and {shapes[1]}')
     check(a.dtype==b.dtype, f'types differ: {a.dtype} and {b.dtype}')
-    if hasattr(a, 'detach'): a, b = a.detach().cpu().double().numpy(), b.detach().cpu().double().numpy()
-    diff = np.abs(np.asarray(a, np.float64) - np.asarray(b, np.float64)).max() if a.size else 0.
+    diff = np.abs(_numbers(a) - _numbers(b)).max(initial=0.)
     check(diff<=tol, f'largest difference {diff:.3g}, allowed {tol:.3g}')
-test_near.__test__ = False
+test_near.__test__ = False   # for pytest: a helper, no test
 
 # %% ../nbs/00_checks.ipynb #d66a0172
-def set_seed(seed:int): # Any integer
+def set_seed(seed:int # Any integer
+    ):
     "Seed Python's, NumPy's and torch's generators."
     import torch
-    random.seed(seed); np.random.seed(seed % 2**32); torch.manual_seed(seed)
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)

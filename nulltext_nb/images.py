@@ -24,29 +24,37 @@ def psnr(a, # Image or array, (H,W,3), 0 to 255
     )->float: # dB; `inf` for equal pictures
     "Peak signal-to-noise ratio of two 8-bit pictures, over the pixels of `mask` if given."
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
-    check(a.shape==b.shape, f'pictures differ in size: {a.shape} and {b.shape}; resize one of them')
+    check(a.shape==b.shape, f'pictures differ in size, {a.shape} and {b.shape}: resize one of them')
     sq = ((a-b)**2).mean(-1)
     if mask is not None:
         mask = np.asarray(mask, np.float64)
-        check(mask.shape==sq.shape, f'the mask is {mask.shape}, the pictures are {sq.shape}')
+        check(mask.shape==sq.shape, f'the mask is {mask.shape}, the pictures are {sq.shape}: resize it')
         check(mask.sum()>0, 'the mask is empty: nothing to compare')
     mse = np.average(sq, weights=mask)
     return math.inf if mse==0 else 10*math.log10(255**2/mse)
 
 # %% ../nbs/05_images.ipynb #6263f536
-MAX_PIXELS = 50_000_000  # larger pictures are refused before they are decoded
+MAX_PIXELS = 50_000_000       # larger pictures are refused before they are decoded
 MIN_SIDE, MAX_SIDE = 8, 4096
+
+def _scaled(im):
+    "A picture of 16 or 32 bits as 8-bit RGB."
+    a = np.nan_to_num(np.asarray(im, np.float64))
+    top = 65535 if im.mode.startswith('I;16') else next((t for t in (1, 255, 65535) if a.max()<=t), a.max())
+    return Image.fromarray((a*(255/top)).clip(0, 255).astype(np.uint8)).convert('RGB')
+
+def _opaque(im, name, background):
+    "A picture with transparency as 8-bit RGB; a warning if any of it can be seen."
+    im = im.convert('RGBA')
+    if im.getchannel('A').getextrema()[0]<255:
+        warnings.warn(f'{name} has transparent parts: they are shown on {background}')
+    return Image.alpha_composite(Image.new('RGBA', im.size, background), im).convert('RGB')
 
 def _to_rgb(im, name, background):
     "Any mode of picture as 8-bit RGB."
-    if im.mode.startswith(('I', 'F')):
-        a = np.nan_to_num(np.asarray(im, np.float64))
-        top = 65535 if im.mode.startswith('I;16') else next((t for t in (1, 255, 65535) if a.max()<=t), a.max())
-        return Image.fromarray((a*(255/top)).clip(0, 255).astype(np.uint8)).convert('RGB')
+    if im.mode.startswith(('I', 'F')): return _scaled(im)
     if im.mode in ('RGBA', 'LA', 'PA', 'La', 'RGBa') or 'transparency' in im.info:
-        im = im.convert('RGBA')
-        if im.getchannel('A').getextrema()[0]<255: warnings.warn(f'{name} has transparent parts: they are shown on {background}')
-        return Image.alpha_composite(Image.new('RGBA', im.size, background), im).convert('RGB')
+        return _opaque(im, name, background)
     return im.convert('RGB')
 
 # %% ../nbs/05_images.ipynb #9a8a2e4d
@@ -54,12 +62,15 @@ def _to_rgb(im, name, background):
 def _damage(name):
     "Whatever a decoder trips over becomes one kind of error that names the file."
     try: yield
-    except UnidentifiedImageError: raise ValueError(f'{name} is not a picture that Pillow can read: save it as PNG or JPEG') from None
-    except Image.DecompressionBombError: raise ValueError(f'{name} has far too many pixels: reduce it first') from None
+    except UnidentifiedImageError:
+        raise ValueError(f'{name} is not a picture that Pillow can read: save it as PNG or JPEG') from None
+    except Image.DecompressionBombError:
+        raise ValueError(f'{name} has far too many pixels: reduce it first') from None
     except (OSError, SyntaxError, ValueError, LookupError, EOFError, RuntimeError, ArithmeticError, struct.error) as e:
         raise ValueError(f'{name} is damaged or cut short: copy or save it again ({e})') from None
 
 def _open(path, name):
+    "The picture in the file `path`, not yet decoded."
     p = Path(path)
     check(p.exists(), f'{name} does not exist: check the path')
     check(not p.is_dir(), f'{name} is a folder: give the path of one picture')
@@ -69,6 +80,13 @@ def _open(path, name):
         return Image.open(p)
 
 # %% ../nbs/05_images.ipynb #d0558df7
+def _check_pixels(im, name):
+    "Raise `ValueError` if the picture is too large or too small."
+    W, H = im.size
+    check(W*H<=MAX_PIXELS, f'{name} has {W}×{H} pixels, more than {MAX_PIXELS//10**6} million: reduce it first')
+    check(min(W, H)>=MIN_SIDE,
+          f'{name} has {W}×{H} pixels: use a picture of at least {MIN_SIDE}×{MIN_SIDE}')
+
 def load_image(path, # Path of a picture file, or a PIL image
                size=None, # Side, or (width, height), in pixels; None keeps the file's
                fit:str='crop', # 'crop' cuts the longer side, 'pad' adds grey bars
@@ -77,11 +95,10 @@ def load_image(path, # Path of a picture file, or a PIL image
     "Read a picture; `ValueError` names the file and the remedy when it cannot be used."
     name = str(path) if isinstance(path, (str, Path)) else 'the image'
     im = path if isinstance(path, Image.Image) else _open(path, name)
-    W, H = im.size
-    check(W*H<=MAX_PIXELS, f'{name} has {W}×{H} pixels, more than {MAX_PIXELS//10**6} million: reduce it first')
-    check(min(W, H)>=MIN_SIDE, f'{name} has {W}×{H} pixels: use a picture of at least {MIN_SIDE}×{MIN_SIDE}')
+    _check_pixels(im, name)
     with _damage(name):
-        if getattr(im, 'n_frames', 1)>1: warnings.warn(f'{name} is animated: its first of {im.n_frames} frames is used')
+        if getattr(im, 'n_frames', 1)>1:
+            warnings.warn(f'{name} is animated: its first of {im.n_frames} frames is used')
         im = _to_rgb(ImageOps.exif_transpose(im), name, background)
     return im if size is None else fit_image(im, size, fit)
 
@@ -90,59 +107,83 @@ def fit_image(im:Image.Image, # RGB
               size, # Side, or (width, height), in pixels
               fit:str='crop' # 'crop' cuts the longer side, 'pad' adds grey bars
     )->Image.Image: # RGB, exactly `size`
-    "Bring `im` to `size` without stretching it."
+    "Bring `im` to `size` without stretching it; `ValueError` for a size or a way that is not known."
     size = (size, size) if isinstance(size, int) else tuple(size)
     check(fit in ('crop', 'pad'), f"fit is {fit!r}: use 'crop' or 'pad'")
-    check(len(size)==2 and all(MIN_SIDE<=n<=MAX_SIDE for n in size), f'the size is {size}: give width and height, each from {MIN_SIDE} to {MAX_SIDE}')
+    check(len(size)==2 and all(MIN_SIDE<=n<=MAX_SIDE for n in size),
+          f'the size is {size}: give width and height, each from {MIN_SIDE} to {MAX_SIDE}')
     if im.size==size: return im
     if fit=='crop': return ImageOps.fit(im, size, Image.Resampling.LANCZOS)
     return ImageOps.pad(im, size, Image.Resampling.LANCZOS, color=(127,127,127))
 
 # %% ../nbs/05_images.ipynb #071873ae
+def _bytes(im):
+    "A picture as an array of bytes, (H,W) or (H,W,3); numbers (H,W) that are no bytes count as 0..1."
+    a = np.asarray(im)
+    if a.ndim==2 and a.dtype!=np.uint8: a = (a.astype(np.float32)*255).clip(0, 255)
+    return a.astype(np.uint8)
+
 def data_url(im # PIL image, or array (H,W) in 0..1 or (H,W,3) in 0..255
     )->str: # What an `img` takes as its address
-    "A picture as text."
-    a = np.asarray(im)
-    a = (a.astype(np.float32)*255).clip(0, 255) if a.ndim==2 and a.dtype!=np.uint8 else a
-    im, buf = Image.fromarray(a.astype(np.uint8)), io.BytesIO()
-    if a.ndim==3 and im.width<80: im = im.resize((3*im.width, 3*im.height), Image.Resampling.LANCZOS)   # pages show it enlarged: smoothly
+    "A picture as text; a small one three times as large, since pages show it enlarged."
+    a = _bytes(im)
+    im = Image.fromarray(a)
+    if a.ndim==3 and im.width<80: im = im.resize((3*im.width, 3*im.height), Image.Resampling.LANCZOS)
+    buf = io.BytesIO()
     im.save(buf, 'WEBP', quality=86, method=6)
     return 'data:image/webp;base64,' + b64encode(buf.getvalue()).decode()
 
 # %% ../nbs/05_images.ipynb #a423a0ee
+_FIGURE = """<figure style="margin:0;min-width:0"><img src="{src}" alt="{alt}"
+ style="display:block;width:100%;margin:0;{sharp}">{caption}</figure>"""
+_CAPTION = '<figcaption style="font-size:.75rem;line-height:1.25">{}</figcaption>'
+_GRID = """<div style="display:grid;gap:6px;max-width:{width}px;grid-template-columns:
+ repeat(auto-fill,minmax(max(72px,calc((100% - {gaps}px)/{n} - 1px)),1fr))">{figures}</div>"""
+
+def _figure(i, im, title):
+    "The HTML of one picture; of arrays every pixel shows."
+    text = escape(title or '')
+    return _FIGURE.format(src=data_url(im), alt=text or f'picture {i+1}',
+                          sharp='image-rendering:pixelated' if np.ndim(im)==2 else '',
+                          caption=_CAPTION.format(text.replace('\n', '<br>')) if text else '')
+
 def show_images(images, # PIL images or arrays, (H,W) in 0..1 or (H,W,3)
                 titles=None, # One string each
                 ncols:int=None, # Pictures in a row where there is room; all in one row if None (at most 8)
                 size:float=2. # Width of one picture, in units of 100 pixels
     ):
-    "Show `images` on a notebook's page, with `titles` under them."
+    "Show `images` on a notebook's page, with `titles` under them; `ValueError` if they are not as many."
     from IPython.display import HTML, display
-    images, titles = list(images), None if titles is None else [str(t) for t in titles]
+    images = list(images)
+    titles = [None]*len(images) if titles is None else [str(t) for t in titles]
     check(images, 'no pictures to show')
-    check(titles is None or len(titles)==len(images), f'{len(titles or ())} titles for {len(images)} pictures: give one each')
+    check(len(titles)==len(images), f'{len(titles)} titles for {len(images)} pictures: give one each')
     n = min(ncols or 8, len(images))
-    def cell(i):
-        text, sharp = escape(titles[i]) if titles else '', 'image-rendering:pixelated' if np.ndim(images[i])==2 else ''
-        caption = f'<figcaption style="font-size:.75rem;line-height:1.25">{text.replace(chr(10), "<br>")}</figcaption>' if titles else ''
-        return (f'<figure style="margin:0;min-width:0"><img src="{data_url(images[i])}" alt="{text or f"picture {i+1}"}" '
-                f'style="display:block;width:100%;margin:0;{sharp}">{caption}</figure>')
-    display(HTML(f'<div style="display:grid;gap:6px;max-width:{round(n*size*100)}px;'
-                 f'grid-template-columns:repeat(auto-fill,minmax(max(72px,calc((100% - {6*(n-1)}px)/{n} - 1px)),1fr))">'
-                 + '\n'.join(map(cell, range(len(images)))) + '</div>'))
+    figures = '\n'.join(_figure(i, *pair) for i,pair in enumerate(zip(images, titles)))
+    display(HTML(_GRID.format(width=round(n*size*100), gaps=6*(n-1), n=n, figures=figures)))
 
 # %% ../nbs/05_images.ipynb #152e833c
-def save_images(images, titles, # As in `show_images`
+def _wrapped(title, width):
+    "`title` in lines of at most `width` characters; its own line breaks stay."
+    return '\n'.join('\n'.join(textwrap.wrap(line, width)) for line in title.split('\n'))
+
+def save_images(images, # PIL images or arrays, as for `show_images`
+                titles, # One string each
                 file, # Path of the picture to write
-                ncols:int=6, size:float=1.7 # Pictures in a row, inches of one
+                ncols:int=6, # Pictures in a row
+                size:float=1.7 # Width of one, in inches
     ):
-    "Draw `images` with `titles` over them into one file."
+    "Draw `images` with `titles` over them into one file; `ValueError` if they are not as many."
     from matplotlib.figure import Figure
     check(len(titles)==len(images), f'{len(titles)} titles for {len(images)} pictures: give one each')
-    titles = ['\n'.join(w for line in t.split('\n') for w in textwrap.wrap(line, max(12, int(size*13))) or ['']) for t in titles]
-    ncols, lines = min(ncols, len(images)), max(t.count('\n') + 1 for t in titles)
+    titles = [_wrapped(t, max(12, int(size*13))) for t in titles]
+    lines = max(t.count('\n') + 1 for t in titles)
+    ncols = min(ncols, len(images))
     nrows = math.ceil(len(images)/ncols)
     fig = Figure((ncols*size, nrows*(size + 0.17*lines + 0.05)), layout='constrained')
-    for i,ax in enumerate(fig.subplots(nrows, ncols, squeeze=False).flat):
-        ax.axis('off')
-        if i<len(images): ax.imshow(np.asarray(images[i]), interpolation='lanczos'); ax.set_title(titles[i], fontsize=8.5)
+    axes = list(fig.subplots(nrows, ncols, squeeze=False).flat)
+    for ax in axes: ax.axis('off')
+    for ax,im,title in zip(axes, images, titles):
+        ax.imshow(np.asarray(im), interpolation='lanczos')
+        ax.set_title(title, fontsize=8.5)
     fig.savefig(file, dpi=150)

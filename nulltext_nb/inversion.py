@@ -21,27 +21,30 @@ def guide(eps_u:torch.Tensor, # Noise under the null text, (b,c,h,w)
     return eps_u + w*(eps_c - eps_u)
 
 # %% ../nbs/30_inversion.ipynb #518bec76
-def guided_eps(pipe, # From `load_pipe`
+def guided_eps(pipe, # From `load_pipe` or `ready`
                z_t:torch.Tensor, # (b,c,h,w)
                t:int, # Time of `z_t`
                cond:torch.Tensor, # Prompt embeddings, (b,n,d)
                phi:torch.Tensor=None, # Null embeddings, (b,n,d) or (1,n,d); not needed at w = 1
                w:float=1. # Guidance scale
     )->torch.Tensor: # (b,c,h,w)
-    "The guided noise: one UNet evaluation per latent at w = 1, else two."
+    "The guided noise: one UNet evaluation per latent at w = 1, else two; `ValueError` if `phi` is needed and missing."
     if w==1: return eps_theta(pipe, z_t, t, cond)
     check(phi is not None, f'guidance {w} needs a null embedding: pass `phi`, for example embed(pipe, "")')
-    eps_u, eps_c = eps_theta(pipe, torch.cat([z_t,z_t]), t, torch.cat([phi.expand_as(cond), cond])).chunk(2)
+    both = torch.cat([phi.expand_as(cond), cond])
+    eps_u, eps_c = eps_theta(pipe, torch.cat([z_t,z_t]), t, both).chunk(2)
     return guide(eps_u, eps_c, w)
 
 # %% ../nbs/30_inversion.ipynb #23f389c2
-def phi_at(phis, i):
-    "The null embedding of step `i`: `phis` is None, one embedding (1,n,d), or one per step, (T,1,n,d) or a list."
+def phi_at(phis, # None, one embedding, (b,n,d), or one per step, (T,b,n,d) or a list
+           i:int # Number of the step
+    )->torch.Tensor: # (b,n,d), or None
+    "The null embedding of step `i`."
     if phis is None or (torch.is_tensor(phis) and phis.ndim==3): return phis
     return phis[i]
 
 @torch.no_grad()
-def sample(pipe, # From `load_pipe`
+def sample(pipe, # From `load_pipe` or `ready`
            z_T:torch.Tensor, # Noise, (b,c,h,w)
            cond:torch.Tensor, # Prompt embeddings, (b,n,d)
            phis=None, # Null embedding(s), see `phi_at`
@@ -50,7 +53,7 @@ def sample(pipe, # From `load_pipe`
            cb=None, # Called with a `Step` after every step
            extra:torch.Tensor=None # What is added to every step, (T,b,c,h,w)
     )->torch.Tensor: # The path, (T+1,b,c,h,w), from noise to picture
-    "DDIM sampling with guidance; returns every latent on the way."
+    "DDIM sampling with guidance; returns every latent on the way. `FloatingPointError` where one is not finite."
     path = [z_T]
     for i,(t,s) in enumerate(ddim_pairs(pipe.scheduler, T)):
         eps = guided_eps(pipe, path[-1], t, cond, phi_at(phis, i), w)
@@ -62,7 +65,7 @@ def sample(pipe, # From `load_pipe`
 
 # %% ../nbs/30_inversion.ipynb #31326210
 @torch.no_grad()
-def ddim_invert(pipe, # From `load_pipe`
+def ddim_invert(pipe, # From `load_pipe` or `ready`
                 z0:torch.Tensor, # Latent of a real picture, (b,c,h,w)
                 cond:torch.Tensor, # Embeddings of its caption, (b,n,d)
                 T:int=50, # DDIM steps
@@ -72,9 +75,9 @@ def ddim_invert(pipe, # From `load_pipe`
     )->torch.Tensor: # The pivots, (T+1,b,c,h,w): position 0 is noise, position T is `z0`
     "DDIM inversion: the path from a picture up to noise (null-text paper, sec. 3.1)."
     path = [z0]
-    for i,(t,s) in reversed(list(enumerate(ddim_pairs(pipe.scheduler, T)))):
+    for i,(t,s) in enumerate(reversed(ddim_pairs(pipe.scheduler, T))):
         eps = guided_eps(pipe, path[-1], t, cond, phi, w)
         z = ddim_step(path[-1], eps, abar_at(pipe.scheduler, s), abar_at(pipe.scheduler, t))
         path.append(check_finite(z, f'the latent after inversion step {i} (t = {t})'))
-        if cb: cb(Step('invert', T-1-i, T, t, z))
+        if cb: cb(Step('invert', i, T, t, z))
     return torch.stack(path[::-1])

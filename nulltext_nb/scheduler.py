@@ -15,7 +15,7 @@ from .checks import check
 # %% ../nbs/20_scheduler.ipynb #65ed2715
 def ddim_pairs(sched, # A `DDIMScheduler`
                T:int # Number of steps
-    )->list: # `T` pairs (t, s), from noise to picture; the last `s` is at most 0
+    )->list: # `T` pairs of times (t, s), from noise to picture; the last `s` is at most 0
     "The times that `T` DDIM steps visit, as (from, to), spaced as Stable Diffusion does ('leading')."
     N, offset = sched.config.num_train_timesteps, sched.config.steps_offset
     check(isinstance(T, int) and 1<=T<N, f'T is {T!r}: the number of steps is a whole number from 1 to {N-1}')
@@ -25,14 +25,14 @@ def ddim_pairs(sched, # A `DDIMScheduler`
 
 def abar_at(sched, # A `DDIMScheduler`
             t:int # A time; below 0 means the end of the path
-    )->torch.Tensor: # Scalar
+    )->torch.Tensor: # Scalar, 0 to 1
     "The share of signal at time `t`."
     return sched.alphas_cumprod[t] if t>=0 else sched.final_alpha_cumprod
 
 # %% ../nbs/20_scheduler.ipynb #13d99e97
 def pred_z0(z_t:torch.Tensor, # Noisy latent, (b,c,h,w)
             eps:torch.Tensor, # Noise in it, (b,c,h,w)
-            abar_t # Its share of signal
+            abar_t # Its share of signal, scalar
     )->torch.Tensor: # (b,c,h,w)
     "The clean latent, if `eps` is the noise in `z_t` (DDIM, eq. 12)."
     return (z_t - (1-abar_t)**0.5*eps)/abar_t**0.5
@@ -40,34 +40,38 @@ def pred_z0(z_t:torch.Tensor, # Noisy latent, (b,c,h,w)
 # %% ../nbs/20_scheduler.ipynb #189f5e41
 def to_eps(out:torch.Tensor, # What the network predicts, (b,c,h,w)
            z_t:torch.Tensor, # What it saw, (b,c,h,w)
-           abar_t, # Share of signal
+           abar_t, # Share of signal, scalar
            prediction:str # 'epsilon' or 'v_prediction'
     )->torch.Tensor: # The noise, (b,c,h,w)
-    "The noise that the network's output means."
-    check(prediction in ('epsilon', 'v_prediction'), f"prediction type {prediction!r} is not known: use 'epsilon' or 'v_prediction'")
+    "The noise that the network's output means (v: Salimans and Ho, 2022, app. D); `ValueError` for another prediction."
+    check(prediction in ('epsilon', 'v_prediction'),
+          f"prediction type {prediction!r} is not known: use 'epsilon' or 'v_prediction'")
     return out if prediction=='epsilon' else abar_t**0.5*out + (1-abar_t)**0.5*z_t
 
-def eps_theta(pipe, # From `load_pipe`
+def eps_theta(pipe, # From `load_pipe` or `ready`
               z_t:torch.Tensor, # Noisy latents, (b,c,h,w)
               t:int, # Their time
               cond:torch.Tensor # Embeddings, (b,n,d)
     )->torch.Tensor: # Noise, (b,c,h,w), fp32
     "The noise that the UNet sees in `z_t` under `cond`."
-    out = pipe.unet(z_t.to(pipe.unet.dtype), t, cond.to(pipe.unet.dtype, copy=True)).sample.float()   # a copy: autocast would keep the cast of a leaf that changes
+    dtype = pipe.unet.dtype
+    cond = cond.to(dtype, copy=True)   # autocast would keep the cast of a leaf that changes
+    out = pipe.unet(z_t.to(dtype), t, cond).sample.float()
     return to_eps(out, z_t, abar_at(pipe.scheduler, t), pipe.scheduler.config.prediction_type)
 
 # %% ../nbs/20_scheduler.ipynb #710d5680
 def ddim_step(z_t:torch.Tensor, # Latent where we are, (b,c,h,w)
               eps:torch.Tensor, # Predicted noise, (b,c,h,w)
-              abar_t, # Share of signal where we are
-              abar_s, # Share of signal where we go
-              sigma=0. # Standard deviation of the fresh noise that is going to be added
+              abar_t, # Share of signal where we are, scalar
+              abar_s, # Share of signal where we go, scalar
+              sigma:float=0. # Standard deviation of the fresh noise that is going to be added
     )->torch.Tensor: # Latent where we go, (b,c,h,w)
     "Go from `z_t` to the time whose share of signal is `abar_s`, either way if `sigma` is 0 (DDIM, eq. 12)."
     return abar_s**0.5*pred_z0(z_t, eps, abar_t) + (1-abar_s-sigma**2)**0.5*eps
 
 # %% ../nbs/20_scheduler.ipynb #e1e838f9
-def step_coefs(abar_t, abar_s # Shares of signal where we are and where we go
+def step_coefs(abar_t, # Share of signal where we are, scalar
+               abar_s # Share of signal where we go, scalar
     )->tuple: # A, B
     "The numbers in `ddim_step(z, eps, abar_t, abar_s) = A*z + B*eps`."
     A = (abar_s/abar_t)**0.5
@@ -75,7 +79,8 @@ def step_coefs(abar_t, abar_s # Shares of signal where we are and where we go
 
 def noise_between(z_t:torch.Tensor, # Where a step starts, (b,c,h,w)
                   z_s:torch.Tensor, # Where it ends, (b,c,h,w)
-                  abar_t, abar_s # Shares of signal there
+                  abar_t, # Share of signal where it starts, scalar
+                  abar_s # Share of signal where it ends, scalar
     )->torch.Tensor: # (b,c,h,w)
     "The noise with which `ddim_step` goes from `z_t` exactly to `z_s`."
     A, B = step_coefs(abar_t, abar_s)

@@ -33,39 +33,49 @@ pytestmark = pytest.mark.xdist_group('sd')  # its fixtures are shared
 
 # ---- What CompVis/stable-diffusion-v1-4 and stabilityai/stable-diffusion-2-1 publish, file by file
 
-UNET = dict(_class_name='UNet2DConditionModel', act_fn='silu', block_out_channels=[320, 640, 1280, 1280], center_input_sample=False,
-            down_block_types=['CrossAttnDownBlock2D']*3 + ['DownBlock2D'], downsample_padding=1, flip_sin_to_cos=True, freq_shift=0, in_channels=4,
-            layers_per_block=2, mid_block_scale_factor=1, norm_eps=1e-5, norm_num_groups=32, out_channels=4,
-            up_block_types=['UpBlock2D'] + ['CrossAttnUpBlock2D']*3)
-VAE = dict(_class_name='AutoencoderKL', act_fn='silu', block_out_channels=[128, 256, 512, 512], down_block_types=['DownEncoderBlock2D']*4,
-           in_channels=3, latent_channels=4, layers_per_block=2, out_channels=3, up_block_types=['UpDecoderBlock2D']*4)
-TEXT = dict(architectures=['CLIPTextModel'], attention_dropout=0., bos_token_id=0, dropout=0., eos_token_id=2, initializer_factor=1., initializer_range=0.02,
-            layer_norm_eps=1e-5, max_position_embeddings=77, model_type='clip_text_model', pad_token_id=1, torch_dtype='float32', vocab_size=49408)
-SCHEDULER = dict(beta_end=0.012, beta_schedule='scaled_linear', beta_start=0.00085, clip_sample=False, num_train_timesteps=1000, set_alpha_to_one=False,
-                 skip_prk_steps=True, steps_offset=1, trained_betas=None)
-INDEX = dict(_class_name='StableDiffusionPipeline', feature_extractor=['transformers', 'CLIPImageProcessor'], text_encoder=['transformers', 'CLIPTextModel'],
-             tokenizer=['transformers', 'CLIPTokenizer'], unet=['diffusers', 'UNet2DConditionModel'], vae=['diffusers', 'AutoencoderKL'])
-TOKENIZER = dict(add_prefix_space=False, bos_token='<|startoftext|>', do_lower_case=True, eos_token='<|endoftext|>', errors='replace',
-                 model_max_length=77, tokenizer_class='CLIPTokenizer', unk_token='<|endoftext|>')
-PUBLISHED = {
-    'sd1': dict(unet=UNET | dict(_diffusers_version='0.2.2', attention_head_dim=8, cross_attention_dim=768, sample_size=64),
-                vae=VAE | dict(_diffusers_version='0.2.2', sample_size=512),
-                text_encoder=TEXT | dict(hidden_act='quick_gelu', hidden_size=768, intermediate_size=3072, num_attention_heads=12, num_hidden_layers=12,
-                                         projection_dim=768),
-                scheduler=SCHEDULER | dict(_class_name='PNDMScheduler', _diffusers_version='0.7.0.dev0'),
-                tokenizer=TOKENIZER | dict(pad_token='<|endoftext|>'),
-                model_index=INDEX | dict(_diffusers_version='0.2.2', safety_checker=['stable_diffusion', 'StableDiffusionSafetyChecker'],
-                                         scheduler=['diffusers', 'PNDMScheduler'])),
-    'sd2': dict(unet=UNET | dict(_diffusers_version='0.10.0.dev0', attention_head_dim=[5, 10, 20, 20], cross_attention_dim=1024, sample_size=96,
-                                 dual_cross_attention=False, num_class_embeds=None, only_cross_attention=False, upcast_attention=True,
-                                 use_linear_projection=True),
-                vae=VAE | dict(_diffusers_version='0.10.0.dev0', norm_num_groups=32, sample_size=768),
-                text_encoder=TEXT | dict(hidden_act='gelu', hidden_size=1024, intermediate_size=4096, num_attention_heads=16, num_hidden_layers=23,
-                                         projection_dim=512),
-                scheduler=SCHEDULER | dict(_class_name='DDIMScheduler', _diffusers_version='0.8.0', prediction_type='v_prediction'),
-                tokenizer=TOKENIZER | dict(pad_token='!'),
-                model_index=INDEX | dict(_diffusers_version='0.8.0', requires_safety_checker=False, safety_checker=[None, None],
-                                         scheduler=['diffusers', 'DDIMScheduler']))}
+UNET = dict(
+    _class_name='UNet2DConditionModel', act_fn='silu', block_out_channels=[320, 640, 1280, 1280], center_input_sample=False,
+    down_block_types=['CrossAttnDownBlock2D']*3 + ['DownBlock2D'], downsample_padding=1, flip_sin_to_cos=True, freq_shift=0,
+    in_channels=4, layers_per_block=2, mid_block_scale_factor=1, norm_eps=1e-5, norm_num_groups=32, out_channels=4,
+    up_block_types=['UpBlock2D'] + ['CrossAttnUpBlock2D']*3)
+VAE = dict(
+    _class_name='AutoencoderKL', act_fn='silu', block_out_channels=[128, 256, 512, 512], in_channels=3, latent_channels=4,
+    down_block_types=['DownEncoderBlock2D']*4, layers_per_block=2, out_channels=3, up_block_types=['UpDecoderBlock2D']*4)
+TEXT = dict(
+    architectures=['CLIPTextModel'], attention_dropout=0., bos_token_id=0, dropout=0., eos_token_id=2, initializer_factor=1.,
+    initializer_range=0.02, layer_norm_eps=1e-5, max_position_embeddings=77, model_type='clip_text_model', pad_token_id=1,
+    torch_dtype='float32', vocab_size=49408)
+SCHEDULER = dict(
+    beta_end=0.012, beta_schedule='scaled_linear', beta_start=0.00085, clip_sample=False, num_train_timesteps=1000,
+    set_alpha_to_one=False, skip_prk_steps=True, steps_offset=1, trained_betas=None)
+INDEX = dict(
+    _class_name='StableDiffusionPipeline', feature_extractor=['transformers', 'CLIPImageProcessor'],
+    text_encoder=['transformers', 'CLIPTextModel'], tokenizer=['transformers', 'CLIPTokenizer'],
+    unet=['diffusers', 'UNet2DConditionModel'], vae=['diffusers', 'AutoencoderKL'])
+TOKENIZER = dict(
+    add_prefix_space=False, bos_token='<|startoftext|>', do_lower_case=True, eos_token='<|endoftext|>', errors='replace',
+    model_max_length=77, tokenizer_class='CLIPTokenizer', unk_token='<|endoftext|>')
+SD1 = dict(
+    unet=UNET | dict(_diffusers_version='0.2.2', attention_head_dim=8, cross_attention_dim=768, sample_size=64),
+    vae=VAE | dict(_diffusers_version='0.2.2', sample_size=512),
+    text_encoder=TEXT | dict(hidden_act='quick_gelu', hidden_size=768, intermediate_size=3072, num_attention_heads=12,
+                             num_hidden_layers=12, projection_dim=768),
+    scheduler=SCHEDULER | dict(_class_name='PNDMScheduler', _diffusers_version='0.7.0.dev0'),
+    tokenizer=TOKENIZER | dict(pad_token='<|endoftext|>'),
+    model_index=INDEX | dict(_diffusers_version='0.2.2', scheduler=['diffusers', 'PNDMScheduler'],
+                             safety_checker=['stable_diffusion', 'StableDiffusionSafetyChecker']))
+SD2 = dict(
+    unet=UNET | dict(_diffusers_version='0.10.0.dev0', attention_head_dim=[5, 10, 20, 20], cross_attention_dim=1024,
+                     sample_size=96, dual_cross_attention=False, num_class_embeds=None, only_cross_attention=False,
+                     upcast_attention=True, use_linear_projection=True),
+    vae=VAE | dict(_diffusers_version='0.10.0.dev0', norm_num_groups=32, sample_size=768),
+    text_encoder=TEXT | dict(hidden_act='gelu', hidden_size=1024, intermediate_size=4096, num_attention_heads=16,
+                             num_hidden_layers=23, projection_dim=512),
+    scheduler=SCHEDULER | dict(_class_name='DDIMScheduler', _diffusers_version='0.8.0', prediction_type='v_prediction'),
+    tokenizer=TOKENIZER | dict(pad_token='!'),
+    model_index=INDEX | dict(_diffusers_version='0.8.0', requires_safety_checker=False, safety_checker=[None, None],
+                             scheduler=['diffusers', 'DDIMScheduler']))
+PUBLISHED = {'sd1': SD1, 'sd2': SD2}
 SIDE = {'sd1': 128, 'sd2': 192}   # a quarter of what they were trained on
 
 
