@@ -1,4 +1,4 @@
-"""Stable Diffusion without its weights: models of its published configurations, narrow and with random weights, go the whole way.
+"""Stable Diffusion without its weights: models of its published configurations, narrow and random, go the whole way.
 
 What cannot be made narrow, the memory, is measured on the full size with tensors that hold no numbers.
 """
@@ -24,7 +24,7 @@ from nulltext_nb.editing import edit, invert
 from nulltext_nb.images import fit_image, load_image, psnr
 from nulltext_nb.inversion import ddim_invert, sample
 from nulltext_nb.nulltext import Preset, null_loss
-from nulltext_nb.pipeline import EMBEDDED, decode, embed, encode, fingerprint, image_size, load_pipe
+from nulltext_nb.pipeline import EMBEDDED, PARTS, check_ready, decode, embed, encode, fingerprint, image_size, load_pipe
 from nulltext_nb.prompt2prompt import PromptToPrompt, prompt_to_prompt
 from nulltext_nb.scheduler import abar_at, ddim_pairs, eps_theta
 from nulltext_nb.store import Inversion
@@ -34,17 +34,18 @@ pytestmark = pytest.mark.xdist_group('sd')  # its fixtures are shared
 # ---- What CompVis/stable-diffusion-v1-4 and stabilityai/stable-diffusion-2-1 publish, file by file
 
 UNET = dict(
-    _class_name='UNet2DConditionModel', act_fn='silu', block_out_channels=[320, 640, 1280, 1280], center_input_sample=False,
-    down_block_types=['CrossAttnDownBlock2D']*3 + ['DownBlock2D'], downsample_padding=1, flip_sin_to_cos=True, freq_shift=0,
-    in_channels=4, layers_per_block=2, mid_block_scale_factor=1, norm_eps=1e-5, norm_num_groups=32, out_channels=4,
-    up_block_types=['UpBlock2D'] + ['CrossAttnUpBlock2D']*3)
+    _class_name='UNet2DConditionModel', act_fn='silu', block_out_channels=[320, 640, 1280, 1280], downsample_padding=1,
+    center_input_sample=False, down_block_types=['CrossAttnDownBlock2D']*3 + ['DownBlock2D'], flip_sin_to_cos=True,
+    freq_shift=0, in_channels=4, layers_per_block=2, mid_block_scale_factor=1, norm_eps=1e-5, norm_num_groups=32,
+    out_channels=4, up_block_types=['UpBlock2D'] + ['CrossAttnUpBlock2D']*3)
 VAE = dict(
-    _class_name='AutoencoderKL', act_fn='silu', block_out_channels=[128, 256, 512, 512], in_channels=3, latent_channels=4,
-    down_block_types=['DownEncoderBlock2D']*4, layers_per_block=2, out_channels=3, up_block_types=['UpDecoderBlock2D']*4)
+    _class_name='AutoencoderKL', act_fn='silu', block_out_channels=[128, 256, 512, 512], in_channels=3,
+    latent_channels=4, down_block_types=['DownEncoderBlock2D']*4, layers_per_block=2, out_channels=3,
+    up_block_types=['UpDecoderBlock2D']*4)
 TEXT = dict(
-    architectures=['CLIPTextModel'], attention_dropout=0., bos_token_id=0, dropout=0., eos_token_id=2, initializer_factor=1.,
-    initializer_range=0.02, layer_norm_eps=1e-5, max_position_embeddings=77, model_type='clip_text_model', pad_token_id=1,
-    torch_dtype='float32', vocab_size=49408)
+    architectures=['CLIPTextModel'], attention_dropout=0., bos_token_id=0, dropout=0., eos_token_id=2,
+    initializer_factor=1., initializer_range=0.02, layer_norm_eps=1e-5, max_position_embeddings=77,
+    model_type='clip_text_model', pad_token_id=1, torch_dtype='float32', vocab_size=49408)
 SCHEDULER = dict(
     beta_end=0.012, beta_schedule='scaled_linear', beta_start=0.00085, clip_sample=False, num_train_timesteps=1000,
     set_alpha_to_one=False, skip_prk_steps=True, steps_offset=1, trained_betas=None)
@@ -53,8 +54,8 @@ INDEX = dict(
     text_encoder=['transformers', 'CLIPTextModel'], tokenizer=['transformers', 'CLIPTokenizer'],
     unet=['diffusers', 'UNet2DConditionModel'], vae=['diffusers', 'AutoencoderKL'])
 TOKENIZER = dict(
-    add_prefix_space=False, bos_token='<|startoftext|>', do_lower_case=True, eos_token='<|endoftext|>', errors='replace',
-    model_max_length=77, tokenizer_class='CLIPTokenizer', unk_token='<|endoftext|>')
+    add_prefix_space=False, bos_token='<|startoftext|>', do_lower_case=True, eos_token='<|endoftext|>',
+    errors='replace', model_max_length=77, tokenizer_class='CLIPTokenizer', unk_token='<|endoftext|>')
 SD1 = dict(
     unet=UNET | dict(_diffusers_version='0.2.2', attention_head_dim=8, cross_attention_dim=768, sample_size=64),
     vae=VAE | dict(_diffusers_version='0.2.2', sample_size=512),
@@ -80,14 +81,16 @@ SIDE = {'sd1': 128, 'sd2': 192}   # a quarter of what they were trained on
 
 
 def narrow(name):
-    "The published configurations with fewer channels, a smaller vocabulary and a quarter of the side; the same blocks, layers and heads."
+    "The published configurations with fewer channels, fewer words, a quarter of the side; the same blocks and heads."
     parts = {k: dict(v) for k, v in PUBLISHED[name].items()}
     unet, vae, text = parts['unet'], parts['vae'], parts['text_encoder']
     width = text['num_attention_heads']*4
     unet['_diffusers_version'] = '0.10.0.dev0'   # before 0.9, diffusers takes a side of less than 64 for a mistake
-    unet.update(block_out_channels=[n//8 for n in unet['block_out_channels']], norm_num_groups=8, cross_attention_dim=width, sample_size=SIDE[name]//8)
+    unet.update(block_out_channels=[n//8 for n in unet['block_out_channels']], norm_num_groups=8,
+                cross_attention_dim=width, sample_size=SIDE[name]//8)
     vae.update(block_out_channels=[n//16 for n in vae['block_out_channels']], norm_num_groups=8, sample_size=SIDE[name])
-    text.update(hidden_size=width, intermediate_size=4*width, projection_dim=width, vocab_size=len(CLIPTokenizer.from_pretrained(EMBEDDED/'tokenizer')))
+    words = len(CLIPTokenizer.from_pretrained(EMBEDDED/'tokenizer'))
+    text.update(hidden_size=width, intermediate_size=4*width, projection_dim=width, vocab_size=words)
     return parts
 
 
@@ -97,32 +100,37 @@ def build(name):
     torch.manual_seed(0)
     unet, vae = UNet2DConditionModel.from_config(parts['unet']), AutoencoderKL.from_config(parts['vae'])
     text = CLIPTextModel(CLIPTextConfig(**parts['text_encoder']))
-    tok = CLIPTokenizer.from_pretrained(EMBEDDED/'tokenizer', model_max_length=parts['text_encoder']['max_position_embeddings'],
-                                        pad_token=parts['tokenizer']['pad_token'])
-    sched = {'PNDMScheduler': PNDMScheduler, 'DDIMScheduler': DDIMScheduler}[parts['scheduler']['_class_name']].from_config(parts['scheduler'])
-    return StableDiffusionPipeline(vae=vae, text_encoder=text, tokenizer=tok, unet=unet, scheduler=sched, safety_checker=None, feature_extractor=None,
+    tok = CLIPTokenizer.from_pretrained(EMBEDDED/'tokenizer', pad_token=parts['tokenizer']['pad_token'],
+                                        model_max_length=parts['text_encoder']['max_position_embeddings'])
+    kind = {'PNDMScheduler': PNDMScheduler, 'DDIMScheduler': DDIMScheduler}[parts['scheduler']['_class_name']]
+    return StableDiffusionPipeline(vae=vae, text_encoder=text, tokenizer=tok, unet=unet, safety_checker=None,
+                                   scheduler=kind.from_config(parts['scheduler']), feature_extractor=None,
                                    requires_safety_checker=False)
 
 
 def as_published(saved, folder, name):
     "The weights in `saved`, in files that have the names, keys and settings of the published ones."
     parts = narrow(name)
-    for part in ('unet', 'vae', 'text_encoder', 'tokenizer', 'scheduler', 'feature_extractor'): (folder/part).mkdir(parents=True)
-    write = lambda file, x: (folder/file).write_text(json.dumps(x))
+    def write(file, x):
+        (folder/file).parent.mkdir(parents=True, exist_ok=True)
+        (folder/file).write_text(json.dumps(x))
     write('model_index.json', parts['model_index'])
     write('scheduler/scheduler_config.json', parts['scheduler'])
     for part in ('unet', 'vae', 'text_encoder'): write(f'{part}/config.json', parts[part])
-    write('feature_extractor/preprocessor_config.json', dict(crop_size=224, do_center_crop=True, do_convert_rgb=True, do_normalize=True, do_resize=True,
-          feature_extractor_type='CLIPFeatureExtractor', image_mean=[0.48145466, 0.4578275, 0.40821073], image_std=[0.26862954, 0.26130258, 0.27577711],
-          resample=3, size=224))
+    write('feature_extractor/preprocessor_config.json', dict(
+        crop_size=224, do_center_crop=True, do_convert_rgb=True, do_normalize=True, do_resize=True, resample=3,
+        size=224, feature_extractor_type='CLIPFeatureExtractor', image_mean=[0.48145466, 0.4578275, 0.40821073],
+        image_std=[0.26862954, 0.26130258, 0.27577711]))
     write('tokenizer/tokenizer_config.json', parts['tokenizer'])
     write('tokenizer/special_tokens_map.json', {k: v for k, v in parts['tokenizer'].items() if k.endswith('_token')})
     for file in ('vocab.json', 'merges.txt'): shutil.copy(EMBEDDED/'tokenizer'/file, folder/'tokenizer'/file)
     shutil.copy(saved/'unet'/'diffusion_pytorch_model.safetensors', folder/'unet')
-    old = {'to_q': 'query', 'to_k': 'key', 'to_v': 'value', 'to_out.0': 'proj_attn'}   # how the VAE's attention was called
-    vae = {re.sub('|'.join(map(re.escape, old)), lambda m: old[m[0]], k): v for k, v in load_file(saved/'vae'/'diffusion_pytorch_model.safetensors').items()}
+    old = {'to_q': 'query', 'to_k': 'key', 'to_v': 'value', 'to_out.0': 'proj_attn'}   # of the VAE's attention
+    vae = load_file(saved/'vae'/'diffusion_pytorch_model.safetensors')
+    vae = {re.sub('|'.join(map(re.escape, old)), lambda m: old[m[0]], k): v for k, v in vae.items()}
     save_file(vae, folder/'vae'/'diffusion_pytorch_model.safetensors', {'format': 'pt'})
-    text = {'text_model.' + k.removeprefix('text_model.'): v for k, v in load_file(saved/'text_encoder'/'model.safetensors').items()}
+    text = load_file(saved/'text_encoder'/'model.safetensors')
+    text = {'text_model.' + k.removeprefix('text_model.'): v for k, v in text.items()}
     text['text_model.embeddings.position_ids'] = torch.arange(parts['text_encoder']['max_position_embeddings'])[None]
     save_file(text, folder/'text_encoder'/'model.safetensors', {'format': 'pt'})
 
@@ -158,11 +166,13 @@ SOURCE, TARGET = 'a cat on grass', 'a dog on grass'
 
 # ---- The layout
 
-@pytest.mark.parametrize('name, sizes', [('sd1', (859_520_964, 83_653_863, 123_060_480)), ('sd2', (865_910_724, 83_653_863, 340_387_840))])
+@pytest.mark.parametrize('name, sizes', [('sd1', (859_520_964, 83_653_863, 123_060_480)),
+                                         ('sd2', (865_910_724, 83_653_863, 340_387_840))])
 def test_the_configurations_give_the_published_sizes(name, sizes):
     parts = PUBLISHED[name]
     with torch.device('meta'):
-        models = [UNet2DConditionModel.from_config(parts['unet']), AutoencoderKL.from_config(parts['vae']), CLIPTextModel(CLIPTextConfig(**parts['text_encoder']))]
+        models = [UNet2DConditionModel.from_config(parts['unet']), AutoencoderKL.from_config(parts['vae']),
+                  CLIPTextModel(CLIPTextConfig(**parts['text_encoder']))]
     assert tuple(sum(p.numel() for p in m.parameters()) for m in models) == sizes
 
 
@@ -170,9 +180,10 @@ def test_loading(folders, name, pipe):
     parts, config = narrow(name), pipe.scheduler.config
     assert isinstance(pipe.scheduler, DDIMScheduler) and pipe.safety_checker is None
     assert config.prediction_type == {'sd1': 'epsilon', 'sd2': 'v_prediction'}[name]
-    assert (config.steps_offset, config.set_alpha_to_one, config.clip_sample, config.timestep_spacing) == (1, False, False, 'leading')
+    check_ready(pipe)
+    assert not config.clip_sample
     assert torch.equal(pipe.scheduler.alphas_cumprod, PNDMScheduler.from_config(parts['scheduler']).alphas_cumprod)
-    assert all(not m.training and not any(p.requires_grad for p in m.parameters()) for m in (pipe.unet, pipe.vae, pipe.text_encoder))
+    assert not any(p.requires_grad for part in PARTS for p in getattr(pipe, part).parameters())
     assert (pipe.vae_scale_factor, image_size(pipe), pipe.vae.config.scaling_factor) == (8, SIDE[name], 0.18215)
     assert embed(pipe, [SOURCE, '']).shape == (2, 77, parts['unet']['cross_attention_dim'])
     for key in 'block_out_channels', 'down_block_types', 'up_block_types', 'attention_head_dim', 'layers_per_block':
@@ -198,18 +209,23 @@ def test_loading_is_quiet(folders):
 def test_the_safety_checker_can_be_kept(folders, tmp_path):
     from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
     folder = shutil.copytree(folders['sd1']/'published', tmp_path/'sd1')
-    vision = dict(hidden_size=32, intermediate_size=64, num_hidden_layers=1, num_attention_heads=2, image_size=32, patch_size=16)
-    StableDiffusionSafetyChecker(CLIPConfig(vision_config=vision, projection_dim=16)).save_pretrained(folder/'safety_checker')
+    vision = dict(hidden_size=32, intermediate_size=64, num_hidden_layers=1, num_attention_heads=2, image_size=32,
+                  patch_size=16)
+    checker = StableDiffusionSafetyChecker(CLIPConfig(vision_config=vision, projection_dim=16))
+    checker.save_pretrained(folder/'safety_checker')
     with warnings.catch_warnings():
         warnings.simplefilter('error', UserWarning)
-        assert isinstance(load_pipe(folder, device='cpu', safety_checker=True).safety_checker, StableDiffusionSafetyChecker)
+        pipe = load_pipe(folder, device='cpu', safety_checker=True)
+    assert isinstance(pipe.safety_checker, StableDiffusionSafetyChecker)
 
 
-@pytest.mark.parametrize('unet', [dict(in_channels=9), dict(addition_embed_type='text_time', addition_time_embed_dim=8, projection_class_embeddings_input_dim=48)])
+@pytest.mark.parametrize('unet', [dict(in_channels=9), dict(
+    addition_embed_type='text_time', addition_time_embed_dim=8, projection_class_embeddings_input_dim=48)])
 def test_inpainting_and_xl_are_refused(folders, tmp_path, unet):
     folder = shutil.copytree(folders['sd1']/'saved', tmp_path/'other')
     UNet2DConditionModel.from_config(narrow('sd1')['unet'] | unet).save_pretrained(folder/'unet')
-    with pytest.raises(ValueError, match='not a text-to-image pipeline of Stable Diffusion 1.x or 2.x'): load_pipe(folder, device='cpu')
+    with pytest.raises(ValueError, match='not a text-to-image pipeline of Stable Diffusion 1.x or 2.x'):
+        load_pipe(folder, device='cpu')
 
 
 # ---- The way from a picture to an edit
@@ -218,17 +234,20 @@ def test_sampling_is_what_diffusers_does(pipe):
     "The oracle is the pipeline's own call: guidance, both kinds of prediction, the times and their end."
     z, null = torch.randn(1, 4, 16, 16, generator=torch.manual_seed(1)), embed(pipe, '')
     ours = sample(pipe, z, embed(pipe, SOURCE), null, T=7, w=3.)[-1]
-    theirs = pipe(SOURCE, latents=z, num_inference_steps=7, guidance_scale=3., height=128, width=128, output_type='latent').images
+    theirs = pipe(SOURCE, latents=z, num_inference_steps=7, guidance_scale=3., height=128, width=128,
+                  output_type='latent').images
     assert torch.allclose(ours, theirs, rtol=1e-4, atol=1e-4)
     image = decode(pipe, ours)[0]
     pixels = torch.from_numpy(np.asarray(image, np.float32)).permute(2, 0, 1)[None]/127.5 - 1
     assert torch.allclose(encode(pipe, image), pipe.vae.encode(pixels).latent_dist.mean*0.18215, atol=1e-5)
-    assert np.abs(np.asarray(image, float) - pipe.vae.decode(theirs/0.18215).sample.add(1).mul(127.5).clamp(0, 255)[0].permute(1, 2, 0).numpy()).max() <= 1
+    decoded = pipe.vae.decode(theirs/0.18215).sample.add(1).mul(127.5).clamp(0, 255)
+    assert np.abs(np.asarray(image, float) - decoded[0].permute(1, 2, 0).numpy()).max() <= 1
 
 
 def test_maps_change_nothing_by_being_seen(pipe):
     "Every kind of attention layer gives, map by map, what it gives at once; 16 layers look at words."
-    z, cond, store = torch.randn(2, 4, 16, 24, generator=torch.manual_seed(2)), embed(pipe, [SOURCE, TARGET]), AttentionStore()
+    z = torch.randn(2, 4, 16, 24, generator=torch.manual_seed(2))
+    cond, store = embed(pipe, [SOURCE, TARGET]), AttentionStore()
     store.wants = lambda layer, hw: True
     with torch.no_grad():
         plain = eps_theta(pipe, z, 500, cond)
@@ -243,7 +262,8 @@ def test_maps_change_nothing_by_being_seen(pipe):
 def test_end_to_end(folders, name, pipe, photo, tmp_path):
     T, w, side = 3, 7.5, SIDE[name]
     inv = invert(pipe, photo, SOURCE, T=T, w=w, solver=QUICK, progress=False)
-    assert inv.path.shape == (T+1, 1, 4, side//8, side//8) and inv.phis.shape == (T, 1, 77, pipe.unet.config.cross_attention_dim)
+    assert inv.path.shape == (T+1, 1, 4, side//8, side//8)
+    assert inv.phis.shape == (T, 1, 77, pipe.unet.config.cross_attention_dim)
     assert inv.scheduler['prediction_type'] == pipe.scheduler.config.prediction_type
     # the fitted path ends nearer to the picture than the one with the plain null text
     z0, cond = encode(pipe, fit_image(photo, side)), embed(pipe, SOURCE)
@@ -267,7 +287,8 @@ def test_the_kind_of_prediction_matters(folders, pipe, photo):
     schedule = DDIMScheduler.from_config(pipe.scheduler.config, prediction_type=other)
     changed = StableDiffusionPipeline(**pipe.components | dict(scheduler=schedule), requires_safety_checker=False)
     inv = invert(pipe, photo, SOURCE, T=1, solver=QUICK, progress=False)
-    with pytest.raises(ValueError, match=f'made with prediction_type = {pipe.scheduler.config.prediction_type}'): edit(changed, inv, TARGET, progress=False)
+    with pytest.raises(ValueError, match=f'made with prediction_type = {pipe.scheduler.config.prediction_type}'):
+        edit(changed, inv, TARGET, progress=False)
     z, cond = inv.path[0], embed(pipe, SOURCE)
     assert (eps_theta(changed, z, 500, cond) - eps_theta(pipe, z, 500, cond)).abs().max() > 0.1
 
@@ -305,7 +326,8 @@ def test_not_square(name, pipe, photo):
 
 @pytest.mark.parametrize('size', [120, (192, 120), (72, 128), (100, 100)])
 def test_sizes_that_do_not_fit_name_the_remedy(pipe, photo, size):
-    with pytest.raises(ValueError, match='both sides must be multiples of 64 .* `fit_image`'): invert(pipe, photo, SOURCE, T=1, size=size, progress=False)
+    with pytest.raises(ValueError, match='both sides must be multiples of 64 .* `fit_image`'):
+        invert(pipe, photo, SOURCE, T=1, size=size, progress=False)
 
 
 # ---- The gradient
@@ -325,7 +347,8 @@ def test_checkpointing_keeps_the_gradient(pipe):
     def gradient():
         runs.clear()
         phi = embed(pipe, '').requires_grad_()
-        loss = null_loss(eps_theta(pipe, z, t, phi), eps_c, z, target, abar_at(pipe.scheduler, t), abar_at(pipe.scheduler, s), 7.5)
+        abar = [abar_at(pipe.scheduler, n) for n in (t, s)]
+        loss = null_loss(eps_theta(pipe, z, t, phi), eps_c, z, target, *abar, 7.5)
         return torch.autograd.grad(loss.sum(), phi)[0], len(runs)
     plain, once = gradient()
     with checkpointing(pipe.unet): saved, twice = gradient()
@@ -336,7 +359,8 @@ def test_checkpointing_keeps_the_gradient(pipe):
 
 
 def test_load_pipe_turns_checkpointing_on(folders):
-    with pytest.warns(UserWarning, match='safety checker'): pipe = load_pipe(folders['sd1']/'published', device='cpu', checkpointing=True)
+    with pytest.warns(UserWarning, match='safety checker'):
+        pipe = load_pipe(folders['sd1']/'published', device='cpu', checkpointing=True)
     assert pipe.unet.is_gradient_checkpointing and not pipe.unet.training
 
 
@@ -347,7 +371,8 @@ def run(dtype, T, autocast=False):
     pipe = load_pipe(device='cpu', dtype=dtype)
     image = fit_image(load_image(EMBEDDED.parent/'cat.png'), image_size(pipe))
     with torch.autocast('cpu', torch.bfloat16) if autocast else nullcontext():
-        inv = invert(pipe, image, SOURCE, T=T, w=3., solver=Preset(lambda i: 0.1, lambda i: 1e-5, n_inner=max(2, T//2)), progress=False)
+        solver = Preset(lambda i: 0.1, lambda i: 1e-5, n_inner=max(2, T//2))
+        inv = invert(pipe, image, SOURCE, T=T, w=3., solver=solver, progress=False)
         edited = edit(pipe, inv, TARGET, blend=('cat', 'dog'), progress=False)
         back = decode(pipe, inv.path[-1])[0]
     assert inv.path.dtype == inv.phis.dtype == torch.float32 and inv.path.isfinite().all() and inv.phis.isfinite().all()
@@ -358,7 +383,8 @@ def run(dtype, T, autocast=False):
 def full(): return {T: run(torch.float32, T) for T in (2, 8)}
 
 
-@pytest.mark.parametrize('dtype, T, autocast', [(torch.bfloat16, 8, False), (torch.float32, 8, True), (torch.float16, 2, False)], ids=['bf16', 'autocast', 'fp16'])
+@pytest.mark.parametrize('dtype, T, autocast', [
+    (torch.bfloat16, 8, False), (torch.float32, 8, True), (torch.float16, 2, False)], ids=['bf16', 'autocast', 'fp16'])
 def test_half_precision(full, dtype, T, autocast):
     "fp16 is slow on a CPU: two steps of it."
     ref, half = full[T], run(dtype, T, autocast)
@@ -369,7 +395,7 @@ def test_half_precision(full, dtype, T, autocast):
 
 
 def test_autocast_sees_every_update():
-    "Autocast keeps the cast of a leaf that needs a gradient; an embedding that is being fitted must not be taken from there."
+    "Autocast keeps the cast of a leaf that needs a gradient; an embedding in the making must not be taken from there."
     pipe = load_pipe(device='cpu')
     z, phi, outs = torch.randn(1, pipe.unet.config.in_channels, 8, 8), embed(pipe, '').requires_grad_(), []
     with torch.autocast('cpu', torch.bfloat16):
@@ -403,7 +429,7 @@ GIB = 2**30
 
 @contextmanager
 def unreal(dtype):
-    "Inside, tensors have shapes and no numbers; yields a function that makes a frozen model out of a published configuration."
+    "Inside, tensors have shapes and no numbers; yields a function from a published configuration to a frozen model."
     def model(cls, config):
         torch.set_default_dtype(dtype)
         try: out = cls.from_config(config) if hasattr(cls, 'from_config') else cls(CLIPTextConfig(**config))
@@ -416,11 +442,12 @@ def weights(model): return sum(p.nbytes for p in model.parameters())/GIB
 
 
 def gradient_memory(config, dtype, checkpointing=False, latent=64, tokens=77):
-    "GiB that the UNet's weights take, and that the gradient with respect to the null embedding adds: kept for the backward, and at its peak."
+    "GiB of the UNet's weights, and what a gradient for the null embedding adds: kept for the backward, at its peak."
     with unreal(dtype) as model:
         unet = model(UNet2DConditionModel, config)
         if checkpointing: unet.enable_gradient_checkpointing()
-        pipe = SimpleNamespace(unet=unet, scheduler=DDIMScheduler(**{k: v for k, v in SCHEDULER.items() if k != 'skip_prk_steps'}))
+        schedule = {k: v for k, v in SCHEDULER.items() if k != 'skip_prk_steps'}
+        pipe = SimpleNamespace(unet=unet, scheduler=DDIMScheduler(**schedule))
         z, eps_c, target = (torch.randn(1, 4, latent, latent) for _ in range(3))
         phi = torch.randn(1, tokens, config['cross_attention_dim']).requires_grad_()
         with Live(unet.parameters()) as live:
@@ -436,30 +463,34 @@ def other_memory(name, dtype, latent=64, edits=1):
     tok = CLIPTokenizer.from_pretrained(EMBEDDED/'tokenizer', model_max_length=77)
     ctl = PromptToPrompt(tok, SOURCE, [TARGET]*edits, 50, (latent, latent), blend=('cat', 'dog'))
     with unreal(dtype) as model:
-        unet, vae, text = model(UNet2DConditionModel, parts['unet']), model(AutoencoderKL, parts['vae']), model(CLIPTextModel, parts['text_encoder'])
-        z = torch.randn(1, 4, latent, latent, dtype=dtype)
-        with torch.no_grad(), Live(vae.parameters()) as live: vae.encode(torch.randn(1, 3, 8*latent, 8*latent, dtype=dtype)).latent_dist.mean
+        unet = model(UNet2DConditionModel, parts['unet'])
+        vae = model(AutoencoderKL, parts['vae'])
+        text = model(CLIPTextModel, parts['text_encoder'])
+        z, x = torch.randn(1, 4, latent, latent, dtype=dtype), torch.randn(1, 3, 8*latent, 8*latent, dtype=dtype)
+        with torch.no_grad(), Live(vae.parameters()) as live: vae.encode(x).latent_dist.mean
         peaks['encode'] = live.peak/GIB
         with torch.no_grad(), Live(vae.parameters()) as live: vae.decode(z).sample
         peaks['decode'] = live.peak/GIB
         with torch.no_grad(), Live(unet.parameters()) as live, controlled(SimpleNamespace(unet=unet), ctl):
-            unet(torch.cat([z]*(1 + 2*edits)), 501, torch.randn(1 + 2*edits, 77, parts['unet']['cross_attention_dim'], dtype=dtype))
+            words = torch.randn(1 + 2*edits, 77, parts['unet']['cross_attention_dim'], dtype=dtype)
+            unet(torch.cat([z]*len(words)), 501, words)
         peaks['edit'] = live.peak/GIB
     assert ctl.calls == 16
     return weights(vae) + weights(text), peaks
 
 
-@pytest.mark.parametrize('name, latent, dtypes', [('sd1', 64, [torch.float32, torch.float16]), ('sd2', 96, [torch.float16])], ids=['sd1', 'sd2'])
+@pytest.mark.parametrize('name, latent, dtypes', [
+    ('sd1', 64, [torch.float32, torch.float16]), ('sd2', 96, [torch.float16])], ids=['sd1', 'sd2'])
 def test_memory(name, latent, dtypes):
-    "At the size they were trained on: half precision fits a T4 (15 GiB) twice, and checkpointing saves most of what the gradient keeps."
+    "At full size: half precision fits a T4 (15 GiB) twice, and checkpointing saves most of what the gradient keeps."
     T4, unet, need = 15, PUBLISHED[name]['unet'], {}
     for dtype in dtypes:
         others, peaks = other_memory(name, dtype, latent)
         for checkpointing in False, True:
             own, kept, peak = gradient_memory(unet, dtype, checkpointing, latent)
             need[dtype, checkpointing] = own + others + max(peak, *peaks.values())
-            print(f'{name} {dtype} checkpointing={checkpointing}: UNet {own:.2f}, VAE and text {others:.2f}, kept for the backward {kept:.2f}, '
-                  f'peak of the gradient {peak:.2f}; ' + ', '.join(f'{k} {v:.2f}' for k, v in peaks.items()) + f'; all {need[dtype, checkpointing]:.2f} GiB')
+            told = dict(UNet=own, others=others, kept=kept, gradient=peak, **peaks, all=need[dtype, checkpointing])
+            print(name, dtype, f'{checkpointing=}', *[f'{k} {v:.2f}' for k, v in told.items()], 'GiB')
             if not checkpointing: plain = kept, peak
             else: assert kept < plain[0]/3 and peak < plain[1]/2
             assert need[dtype, checkpointing] < (T4/2 if dtype == torch.float16 else T4)
@@ -469,14 +500,17 @@ def test_memory(name, latent, dtypes):
 
 def tree_of(nb, exported):
     "The code of a page as one syntax tree: cells that are exported, or those that are not."
-    src = [''.join(c['source']) for c in json.loads(nb.read_text(encoding='utf-8'))['cells'] if c['cell_type'] == 'code']
+    cells = json.loads(nb.read_text(encoding='utf-8'))['cells']
+    src = [''.join(c['source']) for c in cells if c['cell_type'] == 'code']
     shell = TransformerManager().transform_cell
     return ast.parse('\n'.join(shell(s) for s in src if bool(re.search(r'^#\|\s*exporti?\b', s, re.M)) == exported))
 
 
 class Loads(ast.NodeVisitor):
     "Calls of `load_pipe`, without those that are made to fail."
-    def __init__(self, tree): self.found = []; self.visit(tree)
+    def __init__(self, tree):
+        self.found = []
+        self.visit(tree)
     def visit_With(self, node):
         if 'expect_fail' not in ast.unparse(node.items[0]): self.generic_visit(node)
     def visit_Call(self, node):
@@ -494,16 +528,21 @@ def test_one_constant_chooses_the_model(nb):
     tree = tree_of(nb, exported=False)
     loads = Loads(tree).found
     if not loads: return
-    for call in loads: assert call.args and ast.unparse(call.args[0]) != 'None', f'line {call.lineno}: {ast.unparse(call)}: say load_pipe(MODEL)'
-    at = [n for n in ast.walk(tree) if isinstance(n, (ast.Assign, ast.AugAssign, ast.NamedExpr)) and 'MODEL' in ast.unparse(n).split('=')[0].split()]
+    for call in loads:
+        named = call.args and ast.unparse(call.args[0]) != 'None'
+        assert named, f'line {call.lineno}: {ast.unparse(call)}: say load_pipe(MODEL)'
+    kinds = ast.Assign, ast.AugAssign, ast.NamedExpr
+    at = [n for n in ast.walk(tree) if isinstance(n, kinds) and 'MODEL' in ast.unparse(n).split('=')[0].split()]
     assert [ast.unparse(n) for n in at] == ['MODEL = None']
     first = min(loads, key=lambda n: n.lineno)
     assert ast.unparse(first) == 'load_pipe(MODEL)' and at[0].lineno < first.lineno
-    assert [ast.unparse(n) for n in tree.body if not isinstance(n, (ast.Import, ast.ImportFrom))].index('MODEL = None') <= 3, 'MODEL stands at the top'
+    code = [ast.unparse(n) for n in tree.body if not isinstance(n, (ast.Import, ast.ImportFrom))]
+    assert code.index('MODEL = None') <= 3, 'MODEL stands at the top'
 
 
 MODULES = [p for p in sorted((ROOT/'nulltext_nb').rglob('*.py'))
-           if p.parent.name != 'world' and p.stem not in ('pie_files', '_modidx', '__init__')]  # PIE-Bench's own pictures have 512 pixels
+           if p.parent.name != 'world'
+           and p.stem not in ('pie_files', '_modidx', '__init__')]  # PIE-Bench's own pictures have 512 pixels
 
 
 @pytest.mark.parametrize('file', MODULES, ids=lambda p: p.stem)
