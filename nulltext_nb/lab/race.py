@@ -43,8 +43,9 @@ def weight_gradients(pipe, # From `load_pipe`
 def _published_step(pipe, z, t, ab, target, eps_c, phi, w, i):
     "Step `i` as published: update first, then compare the loss of before the update."
     preset = PRESETS['google']
+    lr, tol = preset.at(i)
     phi = phi.detach().clone().requires_grad_()
-    opt = torch.optim.Adam([phi], lr=preset.lr(i))
+    opt = torch.optim.Adam([phi], lr=lr)
     losses = []
     for _ in range(preset.n_inner):
         with torch.enable_grad():
@@ -56,7 +57,7 @@ def _published_step(pipe, z, t, ab, target, eps_c, phi, w, i):
         phi.grad /= z.numel()                                               # of a mean, half precision drops it
         opt.step()
         losses.append(loss.item()/z.numel())
-        if losses[-1] < preset.tol(i): break
+        if losses[-1] < tol: break
     return phi.detach(), losses
 
 @torch.no_grad()
