@@ -4,11 +4,11 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install -q
 
-.PHONY: help demo lint test docs assets links clean
+.PHONY: help demo lint quick test test-gpu torture docs assets links clean
 .DELETE_ON_ERROR:
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.installed ## Invert a bundled image, edit it, and write out/demo/strip.png and report.json
 	$(BIN)/nulltext_demo --out out/demo
@@ -16,8 +16,17 @@ demo: $(VENV)/.installed ## Invert a bundled image, edit it, and write out/demo/
 lint: $(VENV)/.dev ## Look for lines that are hard to read, in modules, notebooks, tests and tools
 	$(BIN)/python -m ruff check
 
+quick: lint ## A minute of tests, while writing
+	$(BIN)/python -m pytest -n auto --maxprocesses=4 -m quick
+
 test: $(VENV)/.dev ## Run every notebook and every test
 	$(BIN)/python -m pytest -n auto --maxprocesses=4
+
+test-gpu: $(VENV)/.dev ## Run the notebooks with the cells that only a GPU can run
+	$(BIN)/python -m pytest -n0 -m gpu
+
+torture: $(VENV)/.dev ## Run the notebooks with the cells that take long: hours
+	$(BIN)/python -m pytest -n0 -m torture
 
 docs: $(VENV)/.dev ## Build the site into _docs/ and README.md from the notebooks
 	$(BIN)/python tools/docs.py

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PIXELS', 'FORMATS', 'OF_RUN_PIE', 'QUICK_PIE', 'option_type', 'option_help', 'add_options', 'OneLineParser',
            'mk_parser', 'add_quiet', 'add_model', 'take_pipe', 'notes', 'run_command', 'nulltext_invert',
-           'check_image_name', 'word_weights', 'nulltext_edit', 'nulltext_demo', 'bench_pie', 'free_columns',
+           'check_image_name', 'read_weights', 'nulltext_edit', 'nulltext_demo', 'bench_pie', 'free_columns',
            'benchmarks', 'add_benchmark', 'nulltext_bench']
 
 # %% ../nbs/reference/20_cli.ipynb #eb908b5f
@@ -143,7 +143,7 @@ def check_image_name(path:Path # To be written
     check(path.suffix.lower() in FORMATS, f'{path} does not end like a picture: use one of {", ".join(FORMATS)}')
     return path
 
-def word_weights(pairs)->dict:
+def read_weights(pairs)->dict:
     "From word to factor, for pairs (word, text of a number)."
     try: return {word: float(x) for word,x in pairs}
     except ValueError:
@@ -169,7 +169,7 @@ def _edit(inversion, caption, out, weight, **given):
     from nulltext_nb.editing import edit
     from nulltext_nb.store import Inversion, check_writable
     out, inv = check_image_name(check_writable(out)), Inversion.load(inversion)
-    if weight: given['weights'] = word_weights(weight)
+    if weight: given['weights'] = read_weights(weight)
     if 'blend' in given: given['blend'] = given['blend'][0] if len(given['blend'])==1 else tuple(given['blend'])
     if 'mask' in given: given['mask'] = load_image(given['mask'], background='black')
     edit(take_pipe(given), inv, caption, **given).save(out)

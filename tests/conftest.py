@@ -5,7 +5,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 # Tests run in several processes: each gets its share of the cores, before torch asks how many there are
-if workers := int(os.environ.get('PYTEST_XDIST_WORKER_COUNT', 0)): os.environ.setdefault('OMP_NUM_THREADS', str(max(1, os.cpu_count()//workers)))
+if workers := int(os.environ.get('PYTEST_XDIST_WORKER_COUNT', 0)):
+    os.environ.setdefault('OMP_NUM_THREADS', str(max(1, os.cpu_count()//workers)))
 
 import pytest
 from nbdev.config import get_config
@@ -14,14 +15,17 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
 BROWSER = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)
-BROWSER_FLAGS = '--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync'.split()
+BROWSER_FLAGS = ['--no-sandbox', '--no-first-run', *(f'--disable-{o}' for o in (
+    'gpu', 'quic', 'background-networking', 'component-update', 'sync'))]
 NEEDED = os.environ.get('NULLTEXT_BROWSER') == '1'  # set where nothing may be skipped
 
 
 def need_browser(*modules):
     "Skip where a browser or `modules` are missing, or fail where that is not allowed."
-    missing = [m for m in modules if not find_spec(m)] + ([] if BROWSER else ['Chromium (Debian: apt-get install chromium)'])
-    if missing: (pytest.fail if NEEDED else pytest.skip)(f'not installed: {", ".join(missing)}; nothing was opened in a browser')
+    missing = [m for m in modules if not find_spec(m)]
+    if not BROWSER: missing.append('Chromium (Debian: apt-get install chromium)')
+    stop = pytest.fail if NEEDED else pytest.skip
+    if missing: stop(f'not installed: {", ".join(missing)}; nothing was opened in a browser')
 
 
 def python(*args, exe=sys.executable, **kw):
@@ -58,7 +62,7 @@ def closure(reqs):
 
 
 def link(dists, folder):
-    "Make what `dists`, by name, hold importable from `folder`, without installing anything again (PyTorch alone is several GB)."
+    "Make what `dists`, by name, hold importable from `folder`, without installing it again (PyTorch is several GB)."
     folder.mkdir()
     for dist in dists.values():
         for top in {p.parts[0] for p in dist.files} - {'..', '__pycache__'}:
@@ -75,7 +79,8 @@ def alone(cfg, tree, tmp_path_factory):
     """
     tmp = tmp_path_factory.mktemp('alone')
     pinned = {canonicalize_name(Requirement(r).name) for r in cfg.dev_requirements.split()}
-    linked = link({k: d for k, d in closure(cfg.requirements.split()).items() if k not in pinned}, tmp/'linked')
+    wanted = closure(cfg.requirements.split())
+    linked = link({k: d for k, d in wanted.items() if k not in pinned}, tmp/'linked')
     python('-m', 'venv', tmp/'env')
     exe = tmp/'env'/'bin'/'python'
     purelib = python('-c', 'import sysconfig; print(sysconfig.get_path("purelib"))', exe=exe).strip()
@@ -83,15 +88,9 @@ def alone(cfg, tree, tmp_path_factory):
 
     pip = [exe, '-m', 'pip', '--disable-pip-version-check', 'install', '-q']
     res = subprocess.run([*pip, '--no-deps', 'fastcore>=2'], text=True, capture_output=True)
-    if res.returncode and os.environ.get('CI') != 'true': pytest.skip(f'no package registry: {res.stderr.strip().splitlines()[-1]}')
+    if res.returncode and os.environ.get('CI') != 'true':
+        pytest.skip(f'no package registry: {res.stderr.strip().splitlines()[-1]}')
     src = shutil.copytree(tree, tmp/'src', symlinks=True)  # building leaves files behind
     python(*pip[1:], 'fastcore>=2', src, exe=exe)
     python('-m', 'pip', 'check', exe=exe)
     return exe
-
-
-@pytest.fixture(scope='session')
-def metrics(cfg, tmp_path_factory):
-    "A folder with what the extra `metrics` adds, for the pages that ask for it."
-    plain = closure(cfg.requirements.split())
-    return link({k: d for k, d in closure(cfg.metrics_requirements.split()).items() if k not in plain}, tmp_path_factory.mktemp('metrics')/'linked')

@@ -6,6 +6,8 @@ import pytest
 from conftest import ROOT
 
 MODULES = [p for p in sorted((ROOT/'nulltext_nb').rglob('*.py')) if p.name not in ('__init__.py', '_modidx.py')]
+pytestmark = pytest.mark.quick
+
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 

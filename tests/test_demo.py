@@ -91,7 +91,8 @@ def break_controller(monkeypatch):
     monkeypatch.setattr(PromptToPrompt, '__call__', idle)
 
 
-@pytest.mark.parametrize('broken', [break_nothing, break_encoder, break_solver, break_controller])
+@pytest.mark.parametrize('broken', [pytest.param(break_nothing, marks=pytest.mark.quick), break_encoder, break_solver,
+                                    break_controller])
 def test_a_broken_part_is_noticed(broken, tmp_path, monkeypatch):
     broken(monkeypatch)
     demo.run_demo(tmp_path, T=10, progress=False)

@@ -1,11 +1,20 @@
-"Every notebook is a test: it runs from top to bottom with nbdev's own runner, each in a fresh process."
-import os
+"Every notebook is a test: it runs from top to bottom with nbdev's own runner, once, in a fresh process."
+import os, re
 
 import pytest
 from conftest import ROOT, python
 
+
+def name(nb): return nb.relative_to(ROOT/'nbs').with_suffix('').as_posix()
+
+
+def pages_with(flag):
+    "The notebooks that have a cell for which `flag` is set."
+    return [nb for nb in NOTEBOOKS if re.search(rf'"#\|\s*{flag}\b', nb.read_text(encoding='utf-8'))]
+
+
 NOTEBOOKS = sorted(p for p in (ROOT/'nbs').rglob('[!_.]*.ipynb') if '.ipynb_checkpoints' not in p.parts)
-name = lambda p: p.relative_to(ROOT/'nbs').with_suffix('').as_posix()
+QUICK = {'00_checks', '05_images', '20_scheduler', '55_store', 'app/10_show'}  # a few seconds each
 RUN = '''
 import sys
 from pathlib import Path
@@ -15,14 +24,36 @@ sys.exit(not test_nb(Path(nb), skip_flags=flags, basepath=root)[0])
 '''
 
 
-@pytest.mark.parametrize('nb', NOTEBOOKS, ids=name)
-def test_notebook(nb, cfg):
+def run(nb, skip):
+    "A process of its own: no notebook leans on what another one imported or switched."
     assert 'skip_exec' not in nb.read_text(encoding='utf-8'), 'skip_exec counts as a pass without running anything'
-    # A process of its own: no notebook leans on what another one imported or switched
-    python('-c', RUN, nb, ROOT, *cfg.tst_flags.split(), cwd=nb.parent)
+    python('-c', RUN, nb, ROOT, *skip, cwd=nb.parent)
 
 
-# ---- The same pages where nbdev is not installed and everything else is the newest
+def quick_or_not(nb): return pytest.param(nb, id=name(nb), marks=[pytest.mark.quick] if name(nb) in QUICK else [])
+
+
+@pytest.mark.parametrize('nb', map(quick_or_not, NOTEBOOKS))
+def test_notebook(nb, cfg): run(nb, cfg.tst_flags.split())
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize('nb', pages_with('cuda'), ids=name)
+def test_on_a_gpu(nb):
+    "With the cells that only a GPU can run."
+    import torch
+    assert torch.cuda.is_available(), 'there is no GPU that PyTorch can use'
+    run(nb, ['notest', 'slow'])
+
+
+@pytest.mark.torture
+@pytest.mark.parametrize('nb', pages_with('slow'), ids=name)
+def test_at_length(nb):
+    "With the cells that take long."
+    run(nb, ['notest', 'cuda'])
+
+
+# ---- Pages whose modules lean on fastcore, where nbdev is not installed and everything is the newest
 
 ALONE = '''
 import json, re, sys
@@ -36,14 +67,13 @@ for src in sources:
     if not skip.search(src): shell.run_cell(src).raise_error()
 assert 'nbdev' not in sys.modules
 '''
-LESSONS = [nb for nb in NOTEBOOKS if nb.stem != '50_training']  # training needs fastai, which the dev extra pins
 
 
 @pytest.mark.network
 @pytest.mark.xdist_group('alone')  # one environment serves all
-@pytest.mark.parametrize('nb', LESSONS, ids=name)
-def test_notebook_alone(nb, cfg, alone, tree, metrics):
-    "A reader's environment: the installed package, with the extra that the page's first cell names, and the newest releases of what it requires."
+@pytest.mark.parametrize('page', ['index', 'app/20_session', 'reference/20_cli'])
+def test_notebook_alone(page, cfg, alone, tree):
+    "A reader's environment: the installed package, and the newest releases of what it requires."
+    nb = tree/'nbs'/f'{page}.ipynb'
     env = os.environ | {'PATH': f'{alone.parent}{os.pathsep}{os.environ["PATH"]}'}
-    if 'nulltext_nb[metrics]' in nb.read_text(encoding='utf-8').split('#| export')[0]: env['PYTHONPATH'] = str(metrics)
-    python('-c', ALONE, nb, *cfg.tst_flags.split(), exe=alone, cwd=(tree/nb.relative_to(ROOT)).parent, env=env)
+    python('-c', ALONE, nb, *cfg.tst_flags.split(), exe=alone, cwd=nb.parent, env=env)
