@@ -47,14 +47,16 @@ _KNOWN = {*PARTS, 'tokenizer', 'scheduler', 'safety_checker', 'feature_extractor
 _PLAIN = {'AttnProcessor', 'AttnProcessor2_0', 'AttnProcessorNPU', 'XFormersAttnProcessor',
           'SlicedAttnProcessor', 'FusedAttnProcessor2_0'}   # ways to compute the same attention
 
+_MORE = ('addition_embed_type', 'class_embed_type', 'num_class_embeds', 'time_cond_proj_dim')  # of the UNet
+
 def _check_kind(pipe):
     "Raise `ValueError` unless `pipe` is a text-to-image pipeline of Stable Diffusion 1.x or 2.x."
     ok = all(hasattr(pipe, part) for part in (*PARTS, 'tokenizer'))
     if ok:
         unet = pipe.unet.config
-        ok = unet.in_channels==pipe.vae.config.latent_channels and unet.addition_embed_type is None
+        ok = unet.in_channels==pipe.vae.config.latent_channels and not any(unet.get(k) for k in _MORE)
     check(ok, f'this {type(pipe).__name__} is not a text-to-image pipeline of Stable Diffusion 1.x or 2.x '
-          '(inpainting, XL?): use one that is')
+          '(inpainting, XL, distilled?): use one that is')
     extra = ', '.join(sorted(set(pipe.components) - _KNOWN))
     check(not extra, f'this {type(pipe).__name__} has parts that an inversion would leave out ({extra}): '
           'build a StableDiffusionPipeline without them')

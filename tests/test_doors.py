@@ -64,6 +64,16 @@ def test_settings_of_ddim_are_made_ready(pipe, name, value):
     check_ready(ready(pipe))
 
 
+def test_a_schedule_that_ends_in_pure_noise(image):
+    "Its noise shares are kept: the model was trained with them."
+    pipe = random_pipe('v_prediction')
+    pipe.scheduler = DDIMScheduler.from_config(pipe.scheduler.config, rescale_betas_zero_snr=True,
+                                               timestep_spacing='trailing')
+    abar = pipe.scheduler.alphas_cumprod
+    assert torch.equal(ready(pipe).scheduler.alphas_cumprod, abar) and abar[-1] == 0
+    assert invert(pipe, image, SOURCE, T=50, progress=False).path.isfinite().all()
+
+
 def test_weights_are_frozen(pipe):
     for part in PARTS: getattr(pipe, part).train().requires_grad_(True)
     with pytest.raises(ValueError, match='unet, vae, text_encoder is in training mode'): check_ready(pipe)

@@ -219,9 +219,9 @@ def test_the_safety_checker_can_be_kept(folders, tmp_path):
     assert isinstance(pipe.safety_checker, StableDiffusionSafetyChecker)
 
 
-@pytest.mark.parametrize('unet', [dict(in_channels=9), dict(
+@pytest.mark.parametrize('unet', [dict(in_channels=9), dict(time_cond_proj_dim=16), dict(
     addition_embed_type='text_time', addition_time_embed_dim=8, projection_class_embeddings_input_dim=48)])
-def test_inpainting_and_xl_are_refused(folders, tmp_path, unet):
+def test_inpainting_distilled_models_and_xl_are_refused(folders, tmp_path, unet):
     folder = shutil.copytree(folders['sd1']/'saved', tmp_path/'other')
     UNet2DConditionModel.from_config(narrow('sd1')['unet'] | unet).save_pretrained(folder/'unet')
     with pytest.raises(ValueError, match='not a text-to-image pipeline of Stable Diffusion 1.x or 2.x'):
