@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from .checks import check
+from .pipeline import check_plain
 
 # %% ../nbs/60_attention.ipynb #07a361cb
 @dataclass(frozen=True)
@@ -27,75 +28,133 @@ class Layer:
 
 class Control:
     "Sees attention maps as they are made. Derive from it to look at them or to change them."
-    def wants(self, layer:Layer, hw:int)->bool: return False   # Are the maps of this layer, with `hw` positions, of interest?
-    def __call__(self, maps, layer): return maps               # Maps (b,k,hw,n): look, change, return
-    def after_step(self, i, z): return z                       # Called with the latents after step `i`
+    def wants(self,
+              layer:Layer, # Where maps are about to be made
+              hw:int # Number of positions there
+        )->bool:
+        "Are these maps of interest?"
+        return False
+    def __call__(self,
+                 maps:torch.Tensor, # (b,k,hw,n), each row adds up to 1
+                 layer:Layer # Where they were made
+        )->torch.Tensor: # The maps to use, (b,k,hw,n)
+        "Look at maps, change them or not, and give them back."
+        return maps
+    def after_step(self,
+                   i:int, # Number of the step
+                   z:torch.Tensor # Latents after it, (b,c,h,w)
+        )->torch.Tensor: # The latents to go on with, (b,c,h,w)
+        "The step is done: look at the latents, change them or not, and give them back."
+        return z
 
 # %% ../nbs/60_attention.ipynb #af1b982e
 class ControlProcessor:
     "An attention processor that passes its maps through `control`."
-    def __init__(self, control, layer, plain): self.control, self.layer, self.plain = control, layer, plain
+    def __init__(self,
+                 control:Control, # Sees the maps that it wants
+                 layer:Layer, # Where this processor is
+                 plain # The processor that was there, for the rest
+        ):
+        self.control, self.layer, self.plain = control, layer, plain
+        self.calls = 0
+
     def __call__(self, attn, hidden_states, encoder_hidden_states=None, attention_mask=None, temb=None, *args, **kw):
+        self.calls += 1
         if not self.control.wants(self.layer, hidden_states.shape[1]):
             return self.plain(attn, hidden_states, encoder_hidden_states, attention_mask, temb, *args, **kw)
-        b, x = len(hidden_states), hidden_states if encoder_hidden_states is None else encoder_hidden_states
-        q, k, v = [attn.head_to_batch_dim(f(y)) for f,y in ((attn.to_q, hidden_states), (attn.to_k, x), (attn.to_v, x))]
-        maps = attn.get_attention_scores(q, k, attention_mask)
-        maps = self.control(maps.unflatten(0, (b, -1)), self.layer).flatten(0, 1).to(v.dtype)
-        return attn.to_out[1](attn.to_out[0](attn.batch_to_head_dim(maps@v)))
+        words = hidden_states if encoder_hidden_states is None else encoder_hidden_states
+        return self.openly(attn, hidden_states, words, attention_mask)
+
+    def openly(self,
+               attn, # diffusers' `Attention`
+               x:torch.Tensor, # What asks, (b,hw,width)
+               words:torch.Tensor, # What is asked, (b,n,width)
+               mask # Added to the scores, or None
+        )->torch.Tensor: # (b,hw,width)
+        "Attention, with its maps shown to the control."
+        mask = attn.prepare_attention_mask(mask, words.shape[1], len(x))
+        q, k, v = [attn.head_to_batch_dim(y) for y in (attn.to_q(x), attn.to_k(words), attn.to_v(words))]
+        maps = attn.get_attention_scores(q, k, mask).unflatten(0, (len(x), -1))
+        out = self.control(maps, self.layer)
+        check(out.shape==maps.shape, f'the control gave back maps of shape {tuple(out.shape)} in {self.layer.name}, '
+              f'not {tuple(maps.shape)}')
+        return attn.to_out[1](attn.to_out[0](attn.batch_to_head_dim(out.flatten(0, 1).to(v.dtype)@v)))
+
+# %% ../nbs/60_attention.ipynb #f8601e87
+def _count_calls(unet, processors):
+    "Hooks that see to it that in every evaluation of `unet` each of `processors`, by name, is called once."
+    def begin(*_):
+        for p in processors.values(): p.calls = 0
+    def end(*_):
+        odd = [f'{name} {p.calls} times' for name,p in processors.items() if p.calls!=1]
+        check(not odd, f'{len(odd)} of {len(processors)} attention layers did not ask the control once '
+              f'({", ".join(odd[:2])}): was another processor installed meanwhile?')
+    return [unet.register_forward_pre_hook(begin), unet.register_forward_hook(end)]
 
 @contextmanager
-def controlled(pipe, # From `load_pipe`
-               control:Control
+def controlled(pipe, # From `load_pipe` or `ready`
+               control:Control # What is to see the maps
     ): # Yields `control`
-    "Install `control` in every attention layer of the UNet; on leaving, the UNet is as it was."
-    saved = dict(pipe.unet.attn_processors)
-    layers = {name:Layer(name, 'attn2' in name) for name in saved}
-    pipe.unet.set_attn_processor({n:ControlProcessor(control, layers[n], p) for n,p in saved.items()})
-    try: yield control
-    finally: pipe.unet.set_attn_processor(dict(saved))
+    "Install `control` in the attention layers for a `with` block; `ValueError` if another processor stands there."
+    unet, inside = pipe.unet, [p for p in pipe.unet.attn_processors.values() if isinstance(p, ControlProcessor)]
+    check(not inside, 'another control is at work: leave its `with` block first, or make one control of the two')
+    check_plain(pipe)
+    saved = dict(unet.attn_processors)
+    ours = {name: ControlProcessor(control, Layer(name, 'attn2' in name), p) for name,p in saved.items()}
+    hooks = _count_calls(unet, ours)
+    try:
+        unet.set_attn_processor(dict(ours))
+        yield control
+    finally:
+        for hook in hooks: hook.remove()
+        unet.set_attn_processor(saved)
 
 # %% ../nbs/60_attention.ipynb #3bd8825d
 def fold(maps:torch.Tensor, # (...,hw,n)
          hw:tuple # Height and width of the latent
     )->torch.Tensor: # (...,n,h,w) at the layer's own size
-    "Fold the positions of attention maps into rows and columns."
+    "Fold the positions of attention maps into rows and columns; `ValueError` if they do not fit the latent's shape."
     f = math.sqrt(hw[0]*hw[1]/maps.shape[-2])
-    h, w = math.ceil(hw[0]/f), math.ceil(hw[1]/f)
-    check(h*w==maps.shape[-2], f'{maps.shape[-2]} positions do not fold into the shape of a {hw[0]}×{hw[1]} latent')
+    h, w = [math.ceil(x/f) for x in hw]
+    check(h*w==maps.shape[-2],
+          f'{maps.shape[-2]} positions do not fold into the shape of a {hw[0]}×{hw[1]} latent')
     return maps.transpose(-1, -2).unflatten(-1, (h, w))
 
 class AttentionStore(Control):
     "Keeps cross-attention maps (b,hw,n), the mean over heads, in `steps[i][layer]`."
-    def __init__(self): self.steps, self.now = [], {}
+    def __init__(self):
+        self.steps, self.now = [], {}
     def wants(self, layer, hw): return layer.cross
     def __call__(self, maps, layer):
         self.now[layer] = maps.mean(1).float().cpu()
         return maps
     def after_step(self, i, z):
-        self.steps.append(self.now); self.now = {}
+        self.steps.append(self.now)
+        self.now = {}
         return z
 
 # %% ../nbs/60_attention.ipynb #8ca1c162
 def prompt_words(tok, # The pipeline's tokenizer
-                 prompt:str
+                 prompt:str # Any text
     )->list: # (word, token positions), in order
     "The words of `prompt` and the positions of their tokens in the embedding."
     ids = tok(prompt, truncation=True, max_length=tok.model_max_length).input_ids
-    out, start = [], 1
-    for j in range(1, len(ids)-1):
-        if tok.convert_ids_to_tokens(ids[j]).endswith('</w>') or j==len(ids)-2:
-            out.append((tok.decode(ids[start:j+1]).strip(), list(range(start, j+1)))); start = j+1
-    return out
+    words, start, last = [], 1, len(ids) - 2
+    for j in range(1, last + 1):
+        if j<last and not tok.convert_ids_to_tokens(ids[j]).endswith('</w>'): continue
+        words.append((tok.decode(ids[start:j+1]).strip(), list(range(start, j+1))))
+        start = j + 1
+    return words
 
 def find_words(tok, # The pipeline's tokenizer
-               prompt:str,
+               prompt:str, # Where to look
                phrase:str # A word of the prompt, or several in a row
     )->list: # Token positions of every place where `phrase` stands
-    "Where `phrase` is in `prompt`; an error that lists the prompt's words if it is not."
-    words, want = prompt_words(tok, prompt), [w for w,_ in prompt_words(tok, phrase)]
-    at = [i for i in range(len(words)-len(want)+1) if want and [w for w,_ in words[i:i+len(want)]]==want]
-    check(at, f'{phrase!r} is not in the prompt {prompt!r}; its words are: {", ".join(w for w,_ in words) or "(none)"}')
+    "Where `phrase` is in `prompt`; a `ValueError` that lists the prompt's words if it is not."
+    words = prompt_words(tok, prompt)
+    names, want = [w for w,_ in words], [w for w,_ in prompt_words(tok, phrase)]
+    at = [i for i in range(len(names)) if want and names[i:i+len(want)]==want]
+    check(at, f'{phrase!r} is not in the prompt {prompt!r}; its words are: {", ".join(names) or "(none)"}')
     return [j for i in at for _,js in words[i:i+len(want)] for j in js]
 
 # %% ../nbs/60_attention.ipynb #47d40c04
@@ -104,12 +163,13 @@ def word_maps(maps:dict, # From layer to maps, (b,hw,n)
               hw:tuple, # Height and width of the latent
               positions:int=256 # Use the layers whose number of positions is nearest to this
     )->torch.Tensor: # (b,h,w), at those layers' size
-    "Where a word is seen: its tokens' maps, summed, averaged over layers."
-    sizes = {m.shape[-2] for l,m in maps.items() if l.cross}
-    check(sizes, 'there are no cross-attention maps: record some first')
-    size = min(sizes, key=lambda n: abs(math.log(n/positions)))
-    picked = [m for l,m in maps.items() if l.cross and m.shape[-2]==size]
-    return torch.stack([fold(m[...,tokens], hw).sum(1) for m in picked]).mean(0)
+    "Where a word is seen: its tokens' maps, summed, averaged over layers; `ValueError` if there are none."
+    cross = [m for layer,m in maps.items() if layer.cross]
+    check(cross, 'there are no cross-attention maps: record some first')
+    def distance(size): return abs(math.log(size/positions))
+    size = min({m.shape[-2] for m in cross}, key=distance)
+    picked = [m[...,tokens] for m in cross if m.shape[-2]==size]
+    return torch.stack([fold(m, hw).sum(1) for m in picked]).mean(0)
 
 def mean_maps(steps:list # From `AttentionStore.steps`
     )->dict: # From layer to maps (b,hw,n)
@@ -118,17 +178,21 @@ def mean_maps(steps:list # From `AttentionStore.steps`
 
 # %% ../nbs/60_attention.ipynb #80a76847
 def overlay(image:Image.Image, # The picture
-            m # A map (h,w), any range
+            m:torch.Tensor # A map (h,w), any range
     )->Image.Image: # The picture, dark where the map is low
     "Light up `image` where the map `m` is high."
-    a = np.asarray(m, np.float32); a = (a - a.min())/max(float(a.max() - a.min()), 1e-12)
-    light = np.asarray(Image.fromarray((a*255).astype(np.uint8)).resize(image.size, Image.Resampling.BICUBIC), np.float32)/255
-    return Image.fromarray((np.asarray(image, np.float32)*(0.15 + 0.85*light[...,None])).astype(np.uint8))
+    m = np.asarray(m, np.float32)
+    light = (m - m.min())/max(float(np.ptp(m)), 1e-12)
+    light = Image.fromarray((light*255).astype(np.uint8)).resize(image.size, Image.Resampling.BICUBIC)
+    share = 0.15 + 0.85*np.asarray(light, np.float32)[...,None]/255
+    return Image.fromarray((np.asarray(image, np.float32)*share).astype(np.uint8))
 
 # %% ../nbs/60_attention.ipynb #29e428b3
 def map_gain(m:torch.Tensor, # A map, (h,w)
-             mask # Where the thing is, (H,W), 0 to 1
+             mask:torch.Tensor # Where the thing is, (H,W), 0 to 1
     )->float:
     "How many times larger the map is inside the mask than outside, on average."
     mask = F.interpolate(torch.as_tensor(mask)[None,None].float(), m.shape, mode='area')[0,0]
-    return ((m*mask).sum()/mask.sum() / ((m*(1-mask)).sum()/(1-mask).sum())).item()
+    inside = (m*mask).sum()/mask.sum()
+    outside = (m*(1-mask)).sum()/(1-mask).sum()
+    return (inside/outside).item()
