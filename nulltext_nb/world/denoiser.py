@@ -176,7 +176,7 @@ def grounding_loss(maps:list, # One (b,hw,n) per cross-attention layer
     named = (groups.sum(-1)>0).float()
     return sum(_layer_loss(p, groups, masks, named) for p in maps)/len(maps)
 
-# %% ../../nbs/world/90_denoiser.ipynb #3b239f8d
+# %% ../../nbs/world/90_denoiser.ipynb #bcdadea2
 @torch.no_grad()
 def latents_of(vae:AutoencoderKL, # Trained
                pixels:torch.Tensor, # (n,H,W,3) uint8
@@ -196,7 +196,7 @@ def _block(vae, tok, n, seed, words, workers):
     "What the denoiser needs of `n` scenes."
     scenes, pixels, masks = scene_set(n, seed, words, workers=workers)
     groups = torch.stack([caption_groups(s, tok) for s in scenes])
-    return dict(z0=latents_of(vae, pixels).half(), ids=_ids(tok, [s.caption for s in scenes]).short(),
+    return dict(z0=latents_of(vae, pixels).half().contiguous(), ids=_ids(tok, [s.caption for s in scenes]).short(),
                 groups=groups.bool(), masks=(masks*255).round().byte())
 
 def latent_set(vae:AutoencoderKL, # Trained
