@@ -125,6 +125,16 @@ def test_a_lora_changes_the_fingerprint(pipe, name):
     assert fingerprint(other) not in (bare, full)
 
 
+def test_a_fused_lora_counts(pipe):
+    bare = fingerprint(pipe)
+    add_lora(pipe.unet)
+    pipe.unet.fuse_lora()
+    assert fingerprint(pipe) != bare
+    pipe.unet.unfuse_lora()
+    pipe.unet.disable_adapters()
+    assert fingerprint(pipe) == bare
+
+
 def test_a_lora_is_respected(pipe, image):
     "It acts in the same way whether maps are seen or not, and an edit asks for the model that inverted."
     z, cond = torch.randn(1, 4, 8, 8), embed(pipe, SOURCE)
