@@ -90,13 +90,13 @@ def ready(pipe # A `StableDiffusionPipeline`: own checkpoint, LoRA, offloaded, w
     "Make `pipe` ready to be inverted (a `DDIMScheduler`, frozen weights), and return it; `ValueError` if it cannot be."
     from diffusers import DDIMScheduler
     _check_kind(pipe)
+    check_plain(pipe)
     old = pipe.scheduler
     check(hasattr(old, 'alphas_cumprod') and old.config.prediction_type in ('epsilon', 'v_prediction'),
           f'{type(old).__name__} with prediction type {old.config.get("prediction_type")!r} is not a noise '
           'schedule of Stable Diffusion: use a pipeline that predicts noise or v')
     with _quiet(): pipe.scheduler = DDIMScheduler.from_config(old.config, clip_sample=False, **_DDIM)
     for part in PARTS: getattr(pipe, part).eval().requires_grad_(False)
-    check_ready(pipe)
     return pipe
 
 # %% ../nbs/10_pipeline.ipynb #c69370bd

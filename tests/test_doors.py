@@ -5,7 +5,7 @@ import pytest
 import torch
 from accelerate import cpu_offload, cpu_offload_with_hook
 from diffusers import (ControlNetModel, DDIMScheduler, DPMSolverMultistepScheduler, EulerDiscreteScheduler,
-                       LMSDiscreteScheduler, PNDMScheduler, StableDiffusionControlNetPipeline, StableDiffusionPipeline)
+                       UniPCMultistepScheduler, PNDMScheduler, StableDiffusionControlNetPipeline, StableDiffusionPipeline)
 from diffusers.models.attention_processor import AttnProcessor, IPAdapterAttnProcessor2_0
 from peft import LoraConfig
 from PIL import Image
@@ -41,7 +41,7 @@ def folder(pipe, tmp_path):
 
 # ---- ready
 
-@pytest.mark.parametrize('kind', [PNDMScheduler, EulerDiscreteScheduler, LMSDiscreteScheduler,
+@pytest.mark.parametrize('kind', [PNDMScheduler, EulerDiscreteScheduler, UniPCMultistepScheduler,
                                   DPMSolverMultistepScheduler])
 @pytest.mark.parametrize('prediction', ['epsilon', 'v_prediction'])
 def test_any_scheduler_is_made_ready(kind, prediction):
@@ -83,11 +83,13 @@ def test_weights_are_frozen(pipe):
 
 def test_a_picture_adapter_is_refused(pipe):
     layers = pipe.unet.attn_processors
+    pipe.scheduler = mine = PNDMScheduler.from_config(pipe.scheduler.config)
     pipe.unet.set_attn_processor({n: IPAdapterAttnProcessor2_0(16, 48) if 'attn2' in n else AttnProcessor()
                                   for n in layers})
     for door in check_ready, ready:
         with pytest.raises(ValueError, match=r'would drop \(IPAdapterAttnProcessor2_0\): .*unload_ip_adapter\(\)'):
             door(pipe)
+    assert pipe.scheduler is mine   # what is refused stays as it was
 
 
 def test_a_controlnet_is_refused(pipe):
