@@ -33,7 +33,7 @@ def run(nb, skip):
 def quick_or_not(nb): return pytest.param(nb, id=name(nb), marks=[pytest.mark.quick] if name(nb) in QUICK else [])
 
 
-@pytest.mark.parametrize('nb', map(quick_or_not, NOTEBOOKS))
+@pytest.mark.parametrize('nb', list(map(quick_or_not, NOTEBOOKS)))
 def test_notebook(nb, cfg): run(nb, cfg.tst_flags.split())
 
 

@@ -29,14 +29,18 @@ def _img(im, alt, width=None, style=''):
 def _figure(html, width):
     "A figure of at most `width` pixels on the page."
     from IPython.display import HTML
-    out, kb = f'<figure style="max-width:{width}px;margin:0">{html}</figure>', len(html)*3//4000
-    check(kb*1000<MAX_FIGURE, f'the figure has {kb} kB, more than {MAX_FIGURE//1000}: give it fewer pictures, or a smaller width')
-    return HTML(out)
+    kb, most = len(html)*3//4000, MAX_FIGURE//1000
+    check(kb<most, f'the figure has {kb} kB, more than {most}: give it fewer pictures, or a smaller width')
+    return HTML(f'<figure style="max-width:{width}px;margin:0">{html}</figure>')
 
 # %% ../../nbs/app/10_show.ipynb #d8f56631
 # Inside the handlers `this` is the element; the figure around it is the scope, so nothing needs a name
-_SLIDE = ("const r=this.getBoundingClientRect(),s=this.nextElementSibling;"
-          "if(event.buttons==1){s.value=100*(event.clientX-r.left)/r.width;s.oninput()}")
+_SLIDE = """const r=this.getBoundingClientRect(),s=this.nextElementSibling;
+if(event.buttons==1){s.value=100*(event.clientX-r.left)/r.width;s.oninput()}"""
+_OVER = 'position:absolute;inset:0;clip-path:inset(0 calc(100% - var(--x)) 0 0)'
+_STAGE = 'position:relative;touch-action:pan-y;cursor:ew-resize;user-select:none'
+_RANGE = 'width:100%;margin:.3rem 0 0'
+_ENDS = 'display:flex;justify-content:space-between;font-size:.85em'
 
 def compare(before:Image.Image, # Left of the slider
             after:Image.Image, # Right of the slider, same size
@@ -48,17 +52,34 @@ def compare(before:Image.Image, # Left of the slider
     check(before.size==after.size, f'pictures differ in size: {before.size} and {after.size}; resize one of them')
     check(len(labels)==2, f'{len(labels)} labels for two pictures: give one each')
     check(0<=start<=100, f'start is {start}: give 0 to 100, in percent')
-    a, b = [str(l) for l in labels]; top = 'position:absolute;inset:0;clip-path:inset(0 calc(100% - var(--x)) 0 0)'
-    return _figure(f"""<div style="position:relative;--x:{start}%;touch-action:pan-y;cursor:ew-resize;user-select:none"
-onpointerdown="{_SLIDE}" onpointermove="{_SLIDE}" ondragstart="return false">{_img(after, b, 2*width)}{_img(before, a, 2*width, top)}</div>
-<input type="range" min="0" max="100" value="{start}" aria-label="slide between {escape(a)} and {escape(b)}" style="width:100%;margin:.3rem 0 0"
-oninput="this.previousElementSibling.style.setProperty('--x',this.value+'%')">
-<figcaption style="display:flex;justify-content:space-between;font-size:.85em"><span>{escape(a)}</span><span>{escape(b)}</span></figcaption>""", width)
+    pictures = _img(after, str(labels[1]), 2*width) + _img(before, str(labels[0]), 2*width, _OVER)
+    a, b = [escape(str(l)) for l in labels]
+    return _figure(f"""
+<div style="--x:{start}%;{_STAGE}" onpointerdown="{_SLIDE}" onpointermove="{_SLIDE}"
+ ondragstart="return false">{pictures}</div>
+<input type="range" min="0" max="100" value="{start}" aria-label="slide between {a} and {b}" style="{_RANGE}"
+ oninput="this.previousElementSibling.style.setProperty('--x',this.value+'%')">
+<figcaption style="{_ENDS}"><span>{a}</span><span>{b}</span></figcaption>""", width)
 
 # %% ../../nbs/app/10_show.ipynb #eb0c0ca9
-_STEP = ("const f=this.closest('figure');f.querySelectorAll('[data-i]').forEach(e=>{e.hidden=e.dataset.i!=this.value});"
-         "this.setAttribute('aria-valuetext',f.querySelector('output :not([hidden])').textContent)")
+_STEP = """const f=this.closest('figure');
+f.querySelectorAll('[data-i]').forEach(e=>{e.hidden=e.dataset.i!=this.value});
+this.setAttribute('aria-valuetext',f.querySelector('output :not([hidden])').textContent)"""
 
+def _parts(contents, start, tag):
+    "One element for each of `contents`, of which the one at `start` is seen."
+    def part(i, html): return f'<{tag} data-i="{i}"{"" if i==start else " hidden"}>{html}</{tag}>'
+    return ''.join(part(i, html) for i,html in enumerate(contents))
+
+def _check_runs(rows, labels, titles, start):
+    n, have = len(rows), ', '.join(str(len(r)) for r in rows)
+    check(n and len(labels)==n, f'{len(labels)} labels for {n} runs: give one each, and at least one run')
+    check(len(titles)>1, f'{len(titles)} titles: a slider needs at least two steps')
+    check(all(len(r)==len(titles) for r in rows),
+          f'{len(titles)} titles for runs of {have} pictures: give one for each step')
+    check(0<=start<len(titles), f'start is {start}: the steps are 0 to {len(titles)-1}')
+
+# %% ../../nbs/app/10_show.ipynb #e5a0b001
 def scrub(rows, # Runs: a list of pictures each, as many as there are steps
           labels, # What each run is
           titles, # What each step is
@@ -67,27 +88,25 @@ def scrub(rows, # Runs: a list of pictures each, as many as there are steps
     ): # HTML for a notebook or a page
     "Runs of pictures side by side, with one slider that moves along their steps."
     rows, labels, titles = [list(r) for r in rows], [str(l) for l in labels], [str(t) for t in titles]
-    n = len(rows)
-    check(n and len(labels)==n, f'{len(labels)} labels for {n} runs: give one each, and at least one run')
-    check(len(titles)>1, f'{len(titles)} titles: a slider needs at least two steps')
-    have = ', '.join(str(len(r)) for r in rows)
-    check(all(len(r)==len(titles) for r in rows), f'{len(titles)} titles for runs of {have} pictures: give one for each step')
-    check(0<=start<len(titles), f'start is {start}: the steps are 0 to {len(titles)-1}')
-    part = lambda i, html, tag: f'<{tag} data-i="{i}"{"" if i==start else " hidden"}>{html}</{tag}>'
-    run = lambda r, l: ''.join(part(i, _img(im, f'{l}, {titles[i]}', width), 'div') for i,im in enumerate(r)) + escape(l)
-    words = ''.join(part(i, escape(t), 'span') for i,t in enumerate(titles))
-    return _figure(f"""<div style="display:grid;grid-template-columns:repeat({n},1fr);gap:8px;font-size:.85em">
-{"".join(f'<div style="min-width:0">{run(r, l)}</div>' for r,l in zip(rows, labels))}</div>
-<input type="range" min="0" max="{len(titles)-1}" value="{start}" aria-label="step" aria-valuetext="{escape(titles[start])}"
-style="width:100%;margin:.3rem 0 0" oninput="{_STEP}"><output style="font-size:.85em">{words}</output>""", n*width + 8*(n-1))
+    _check_runs(rows, labels, titles, start)
+    n, last = len(rows), len(titles)-1
+    def run(row, label):
+        pictures = [_img(im, f'{label}, {t}', width) for im,t in zip(row, titles)]
+        return f'<div style="min-width:0">{_parts(pictures, start, "div")}{escape(label)}</div>'
+    return _figure(f"""
+<div style="display:grid;grid-template-columns:repeat({n},1fr);gap:8px;font-size:.85em">
+{"".join(map(run, rows, labels))}</div>
+<input type="range" min="0" max="{last}" value="{start}" aria-label="step"
+ aria-valuetext="{escape(titles[start])}" style="{_RANGE}" oninput="{_STEP}">
+<output style="font-size:.85em">{_parts(map(escape, titles), start, "span")}</output>""", n*width + 8*(n-1))
 
 # %% ../../nbs/app/10_show.ipynb #2f406193
-_LIGHT = ("const b=event.currentTarget,all=[...this.querySelectorAll('button')],"
-          "held=x=>x.getAttribute('aria-pressed')=='true',k=event.type;"
-          "if(k=='click'){const on=!held(b);all.forEach(x=>{const y=on&&x==b;"
-          "x.setAttribute('aria-pressed',y);x.style.background=y?'rgba(128,128,128,.4)':'none'})}"
-          "const h=all.find(held),v=k=='focus'||k=='mouseenter'?b.value:h?h.value:-1;"
-          "this.parentNode.querySelectorAll('[data-i]').forEach(e=>{e.hidden=e.dataset.i!=v})")
+_LIGHT = """const b=event.currentTarget,all=[...this.querySelectorAll('button')],
+held=x=>x.getAttribute('aria-pressed')=='true',k=event.type;
+if(k=='click'){const on=!held(b);all.forEach(x=>{const y=on&&x==b;
+x.setAttribute('aria-pressed',y);x.style.background=y?'rgba(128,128,128,.4)':'none'})}
+const h=all.find(held),v=k=='focus'||k=='mouseenter'?b.value:h?h.value:-1;
+this.parentNode.querySelectorAll('[data-i]').forEach(e=>{e.hidden=e.dataset.i!=v})"""
 
 def _light(m):
     "A map as a picture to multiply with: 1 at its highest, 0.15 at its lowest; smooth."
@@ -97,6 +116,23 @@ def _light(m):
     return 0.15 + 0.85*np.asarray(Image.fromarray(m).resize((96, 96), Image.Resampling.BICUBIC)).clip(0, 1)
 
 # %% ../../nbs/app/10_show.ipynb #6cec5ae5
+_ROW = 'display:flex;flex-wrap:wrap;gap:.35em;margin-bottom:.5em'
+_WORD = ('font:inherit;color:inherit;background:none;border:1px solid;border-radius:.4em;'
+         'padding:.15em .55em;min-height:2em;cursor:pointer')
+_EVENTS = ('click', 'focus', 'blur', 'mouseenter', 'mouseleave')
+_CALLS = ' '.join(f'on{e}="this.parentNode.oninput(event)"' for e in _EVENTS)
+
+def _word_button(i, word):
+    "The word as a button that tells the group around it."
+    return f'<button type="button" value="{i}" aria-pressed="false" style="{_WORD}" {_CALLS}>{escape(word)}</button>'
+
+def _layer(i, word, m):
+    "What darkens the picture where the map is low."
+    look = 'position:absolute;inset:0;mix-blend-mode:multiply'
+    lit = _img(_light(m), f'where the model sees “{word}”', style='height:100%')
+    return f'<div data-i="{i}" hidden style="{look}">{lit}</div>'
+
+# %% ../../nbs/app/10_show.ipynb #e5a0b002
 def word_lights(image:Image.Image, # The picture
                 words, # The prompt's words, in order
                 maps, # Where each is seen, (h,w) each, any range
@@ -105,59 +141,72 @@ def word_lights(image:Image.Image, # The picture
     "A picture under its prompt's words, each of which lights up its own map on the picture."
     words, maps = [str(w) for w in words], list(maps)
     check(words and len(words)==len(maps), f'{len(words)} words and {len(maps)} maps: give each word its map')
-    call = ' '.join(f'on{e}="this.parentNode.oninput(event)"' for e in ('click', 'focus', 'blur', 'mouseenter', 'mouseleave'))
-    button = ('<button type="button" value="{}" aria-pressed="false" style="font:inherit;color:inherit;background:none;'
-              'border:1px solid;border-radius:.4em;padding:.15em .55em;min-height:2em;cursor:pointer" {}>{}</button>')
-    layers = ''.join(f'<div data-i="{i}" hidden style="position:absolute;inset:0;mix-blend-mode:multiply">'
-                     + _img(_light(m), f'where the model sees “{w}”', style='height:100%') + '</div>' for i,(w,m) in enumerate(zip(words, maps)))
-    return _figure(f"""<div role="group" aria-label="words of the prompt" style="display:flex;flex-wrap:wrap;gap:.35em;margin-bottom:.5em"
-oninput="{_LIGHT}">{"".join(button.format(i, call, escape(w)) for i,w in enumerate(words))}</div>
-<div style="position:relative;isolation:isolate">{_img(image, "the picture: " + " ".join(words), 2*width)}{layers}</div>""", width)
+    buttons = ''.join(_word_button(i, w) for i,w in enumerate(words))
+    layers = ''.join(_layer(i, w, m) for i,(w,m) in enumerate(zip(words, maps)))
+    picture = _img(image, 'the picture: ' + ' '.join(words), 2*width)
+    return _figure(f"""
+<div role="group" aria-label="words of the prompt" style="{_ROW}" oninput="{_LIGHT}">{buttons}</div>
+<div style="position:relative;isolation:isolate">{picture}{layers}</div>""", width)
 
 # %% ../../nbs/app/10_show.ipynb #af15b51b
 _RING = 'inset 0 0 0 3px #fff,inset 0 0 0 5px #06c'
-_PICK = ("const f=this.closest('figure'),m=f.querySelector('img'),c=event.target,t=c.previousElementSibling;m.src=t.src;m.alt=t.alt;"
-         "f.querySelector('output').textContent=t.alt;"
-         "this.querySelectorAll('input').forEach(x=>{x.style.boxShadow=x.checked?'RING':'none'})").replace('RING', _RING)
-_WALK = ("const d={{ArrowUp:-{n},ArrowDown:{n},ArrowLeft:-1,ArrowRight:1}}[event.key];if(d){{event.preventDefault();"
-         "const r=[...this.querySelectorAll('input')],x=r[r.indexOf(event.target)+d];if(x){{x.focus();x.click()}}}}")
+_PICK = """const f=this.closest('figure'),m=f.querySelector('img'),t=event.target.previousElementSibling;
+m.src=t.src;m.alt=t.alt;f.querySelector('output').textContent=t.alt;
+this.querySelectorAll('input').forEach(x=>{x.style.boxShadow=x.checked?'RING':'none'})""".replace('RING', _RING)
+_WALK = """const d={ArrowUp:-N,ArrowDown:N,ArrowLeft:-1,ArrowRight:1}[event.key];if(d){event.preventDefault();
+const r=[...this.querySelectorAll('input')],x=r[r.indexOf(event.target)+d];if(x){x.focus();x.click()}}"""
+_COVER = ('appearance:none;position:absolute;inset:0;width:100%;height:100%;margin:0;border:0;border-radius:0;'
+          'background:none;cursor:pointer')
 
 def _choice(im, name, on, width):
     "A small picture with a radio button that covers it."
-    look = ('appearance:none;position:absolute;inset:0;width:100%;height:100%;margin:0;border:0;border-radius:0;'
-            'background:none;cursor:pointer')
-    return (f'<div style="position:relative;min-width:0">{_img(im, name, width)}<input type="radio" name="pick" aria-label="{escape(name)}"'
-            f'{" checked" if on else ""} style="{look};box-shadow:{_RING if on else "none"}"></div>')
+    look = f'{_COVER};box-shadow:{_RING if on else "none"}'
+    return (f'<div style="position:relative;min-width:0">{_img(im, name, width)}<input type="radio" name="pick"'
+            f' aria-label="{escape(name)}"{" checked" if on else ""} style="{look}"></div>')
+
+def _grid_cell(text): return f'<span style="align-self:center;text-align:center">{escape(text)}</span>'
+
+def _grid_head(cols, names):
+    "The names of the settings, and the values of the second."
+    what = f'<span style="grid-column:1/-1">{escape(f"{names[0]} ↓ {names[1]} →")}</span>' if any(names) else ''
+    return what + ''.join(map(_grid_cell, ['', *cols]))
 
 # %% ../../nbs/app/10_show.ipynb #0674a86f
-def switch_grid(images, # Rows of pictures, one row for each value in `rows`
-                rows, cols, # Values of the two settings
+def _check_grid(images, rows, cols, start):
+    nr, nc, have = len(rows), len(cols), [len(r) for r in images]
+    check(nr and nc, 'no values to switch between: give at least one for rows and for columns')
+    check(have==[nc]*nr, f'{nr} × {nc} settings for rows of {have} pictures: give one for each pair')
+    check(start[0] in range(nr) and start[1] in range(nc), f'start is {start}: the grid has {nr} rows and {nc} columns')
+
+def switch_grid(images, # Pictures: a list for each value in `rows`, with one for each in `cols`
+                rows, # Values of the first setting
+                cols, # Values of the second
                 names=('', ''), # What the settings are called
                 start=(0, 0), # Row and column chosen first
                 width:int=256 # Pixels of the large picture on the page
     ): # HTML for a notebook or a page
     "A grid of pictures over two settings; the chosen one is shown large."
     images, rows, cols = [list(r) for r in images], [str(r) for r in rows], [str(c) for c in cols]
-    check(rows and cols, 'no values to switch between: give at least one for rows and for columns')
-    nr, nc, have = len(rows), len(cols), [len(r) for r in images]
-    check(have==[nc]*nr, f'{nr} × {nc} settings for rows of {have} pictures: give one for each pair')
-    check(start[0] in range(nr) and start[1] in range(nc), f'start is {start}: the grid has {nr} rows and {nc} columns')
-    name = lambda i, j: ', '.join(f'{n} {v}'.strip() for n,v in zip(names, (rows[i], cols[j])))
-    cell = lambda text: f'<span style="align-self:center;text-align:center">{escape(text)}</span>'
-    what = f'<span style="grid-column:1/-1">{escape(f"{names[0]} ↓ {names[1]} →")}</span>' if any(names) else ''
-    head = what + cell('') + ''.join(map(cell, cols))
-    choices = lambda i: ''.join(_choice(im, name(i, j), (i, j)==tuple(start), width) for j,im in enumerate(images[i]))
-    body = ''.join(cell(r) + choices(i) for i,r in enumerate(rows))
-    large = _img(images[start[0]][start[1]], name(*start), width)
-    return _figure(f"""<div style="display:flex;flex-wrap:wrap;gap:12px;align-items:flex-start;font-size:.85em">
+    _check_grid(images, rows, cols, start)
+    def name(i, j): return ', '.join(f'{n} {v}'.strip() for n,v in zip(names, (rows[i], cols[j])))
+    def line(i):
+        choices = [_choice(im, name(i, j), (i, j)==tuple(start), width) for j,im in enumerate(images[i])]
+        return _grid_cell(rows[i]) + ''.join(choices)
+    large, nc = _img(images[start[0]][start[1]], name(*start), width), len(cols)
+    return _figure(f"""
+<div style="display:flex;flex-wrap:wrap;gap:12px;align-items:flex-start;font-size:.85em">
 <div style="flex:1 1 {width//2}px;max-width:{width}px">{large}<output>{escape(name(*start))}</output></div>
-<form role="radiogroup" aria-label="settings" onsubmit="return false" onchange="{_PICK}" onkeydown="{_WALK.format(n=nc)}"
-style="flex:1 1 {width}px;display:grid;gap:3px;grid-template-columns:minmax(2.5em,auto) repeat({nc},minmax(0,1fr))">{head}{body}</form></div>""", 12+width*5//2)
+<form role="radiogroup" aria-label="settings" onsubmit="return false" onchange="{_PICK}"
+ onkeydown="{_WALK.replace('N', str(nc), 2)}" style="flex:1 1 {width}px;display:grid;gap:3px;
+grid-template-columns:minmax(2.5em,auto) repeat({nc},minmax(0,1fr))">
+{_grid_head(cols, names)}{"".join(map(line, range(len(rows))))}</form></div>""", 12+width*5//2)
 
 # %% ../../nbs/app/10_show.ipynb #e8a49c32
-def as_png(im:Image.Image)->bytes:
+def as_png(im:Image.Image # Any picture
+    )->bytes:
     "`im` as a PNG file."
-    buf = io.BytesIO(); im.save(buf, 'PNG')
+    buf = io.BytesIO()
+    im.save(buf, 'PNG')
     return buf.getvalue()
 
 def download(data:bytes, # The file
@@ -203,21 +252,24 @@ if (!box.dataset.ready) {
 }'''
 
 # %% ../../nbs/app/10_show.ipynb #a9660329
+_CANVAS = 'position:absolute;inset:0;width:100%;height:100%;z-index:1;opacity:.6;cursor:crosshair;touch-action:none'
+_BAR = 'display:flex;justify-content:space-between;align-items:center;font-size:.9em;line-height:2;white-space:nowrap'
+
 def paint_html(image:Image.Image, # To paint over
                mask:str='', # What is painted already, as from `mask_url`
                width:int=256 # Pixels on the page
     )->str: # HTML
     "A canvas over `image`; its strokes go to the field of class `nulltext-mask` in the same editor."
-    h = round(128*image.height/image.width)
-    over = 'position:absolute;inset:0;width:100%;height:100%;z-index:1;opacity:.6;cursor:crosshair;touch-action:none'
     return f'''<div style="width:{width}px">
 <div data-mask="{mask}" style="position:relative;width:100%">
-<canvas class="nulltext-canvas" width="128" height="{h}" aria-label="paint where the picture may change" style="{over}"></canvas>
+<canvas class="nulltext-canvas" width="128" height="{round(128*image.height/image.width)}"
+ aria-label="paint where the picture may change" style="{_CANVAS}"></canvas>
 <img alt="the picture to paint on" src="{data_url(image)}" onload="{escape(PAINT)}"
  style="display:block;width:100%;margin:0"></div>
-<div style="display:flex;justify-content:space-between;align-items:center;font-size:.9em;line-height:2;white-space:nowrap">
+<div style="{_BAR}">
 <label>brush <input type="range" min="4" max="40" value="16" style="width:80px;vertical-align:middle"></label>
-<label><input type="checkbox" style="vertical-align:middle"> rub out</label> <button type="button">clear</button></div></div>'''
+<label><input type="checkbox" style="vertical-align:middle"> rub out</label>
+<button type="button">clear</button></div></div>'''
 
 def read_mask(url:str # What the canvas wrote
     ): # A grey picture, white where it was painted; None if nothing was
@@ -229,5 +281,6 @@ def read_mask(url:str # What the canvas wrote
 def mask_url(mask:Image.Image # Grey
     )->str: # What the canvas would write
     "A mask as painted strokes."
-    red = Image.new('RGBA', mask.size, '#e5202a'); red.putalpha(mask.convert('L'))
+    red = Image.new('RGBA', mask.size, '#e5202a')
+    red.putalpha(mask.convert('L'))
     return 'data:image/png;base64,' + b64encode(as_png(red)).decode()
