@@ -1,4 +1,4 @@
-"PIE-Bench: masks, captions and measures against values worked out by hand; tiny random networks stand in for the real ones."
+"PIE-Bench: masks, captions and measures against values worked out by hand; random networks stand in for real ones."
 import json, math
 from dataclasses import replace
 from urllib.error import URLError
@@ -11,8 +11,9 @@ from PIL import Image
 from nulltext_nb.cli import nulltext_bench
 from nulltext_nb.editing import invert
 from nulltext_nb.lab import pie_metrics, pie_run
-from nulltext_nb.lab.pie_files import PIE_SIDE, TYPES, decode_mask, encode_mask, mk_pie_fixture, read_pie, split_brackets
-from nulltext_nb.lab.pie_metrics import MODES, PIE_COLUMNS, edited_part, measure_pie, mk_tools, unedited
+from nulltext_nb.lab.pie_files import (PIE_SIDE, TYPES, decode_mask, encode_mask, mk_pie_fixture, read_pie,
+                                       split_brackets)
+from nulltext_nb.lab.pie_metrics import MODES, PIE_COLUMNS, Look, edited_part, measure_pie, mk_tools, unedited
 from nulltext_nb.lab.queue import read_results
 from nulltext_nb.lab.pie_run import blend_words, edit_settings, run_pie, summarise
 from nulltext_nb.pipeline import load_pipe
@@ -40,8 +41,9 @@ def grey(value): return Image.fromarray(np.full((PIE_SIDE, PIE_SIDE, 3), value, 
 @pytest.mark.parametrize('runs, border, rows', [
     ([5, 2], False, ['0000', '0110', '0000', '0000']), ([5, 2], True, ['1111', '1111', '1001', '1111']),
     ([], False, ['0000']*4), ([], True, ['1111', '1001', '1001', '1111']),
-    ([3, 2, 14, 9], False, ['0001', '1000', '0000', '0011']),  # a run over the row's end; one past the last pixel is cut
-    ([0, 16], False, ['1111']*4), ([6, 0], False, ['0000']*4), ([1, 3, 2, 1], False, ['0111', '0000', '0000', '0000'])])
+    ([3, 2, 14, 9], False, ['0001', '1000', '0000', '0011']),  # over the row's end; past the last pixel, and cut
+    ([0, 16], False, ['1111']*4), ([6, 0], False, ['0000']*4),
+    ([1, 3, 2, 1], False, ['0111', '0000', '0000', '0000'])])
 def test_masks(runs, border, rows):
     mask = decode_mask(runs, border, side=4)
     assert [''.join('01'[int(v)] for v in r) for r in mask] == rows
@@ -61,14 +63,16 @@ def test_brackets(prompt, text, words): assert split_brackets(prompt) == (text, 
 
 def test_the_fixture_has_the_published_layout(data):
     items = json.loads((data/'mapping_file.json').read_text())
-    assert all(set(i) == {'image_path', 'original_prompt', 'editing_prompt', 'editing_instruction', 'editing_type_id', 'blended_word', 'mask'} for i in items.values())
+    fields = {'image_path', 'original_prompt', 'editing_prompt', 'editing_instruction', 'editing_type_id',
+              'blended_word', 'mask'}
+    assert all(set(i) == fields for i in items.values())
     assert all('[' in i['original_prompt'] and '[' in i['editing_prompt'] for i in items.values())
     for p in read_pie(data):
         assert p.type in TYPES and Image.open(p.file).size == (PIE_SIDE, PIE_SIDE) and '[' not in p.source + p.target
         assert 0.02 < p.mask(border=False).mean() < 0.98
     assert [p.type for p in read_pie(data)] == ['1', '6', '8'] and len(read_pie(data, 2)) == 2
-    a, b = [mk_pie_fixture(data.parent/n, 3) for n in 'ab']
-    assert [p.digest for p in read_pie(a)] == [p.digest for p in read_pie(b)] and [p.digest for p in read_pie(mk_pie_fixture(b, 3, seed=1))] != [p.digest for p in read_pie(a)]
+    def digests(folder, seed): return [p.digest for p in read_pie(mk_pie_fixture(data.parent/folder, 3, seed))]
+    assert digests('a', 0) == digests('b', 0) != digests('c', 1)
 
 
 def spoil(data, tmp_path, **change):
@@ -82,13 +86,18 @@ def spoil(data, tmp_path, **change):
 
 
 @pytest.mark.parametrize('change, said', [
-    (dict(image_path='none.jpg'), 'none.jpg does not exist'), (dict(mask=[1, 2, 3]), 'pairs'), (dict(mask=[PIE_SIDE*PIE_SIDE, 1]), 'starts past'),
-    (dict(original_prompt='a [cat'), 'bracket is open'), (dict(editing_prompt=None), 'not complete'), (dict(blended_word=3), 'where text should be'), (dict(mask=None), 'not complete')])
+    (dict(image_path='none.jpg'), 'none.jpg does not exist'), (dict(mask=[1, 2, 3]), 'pairs'),
+    (dict(mask=[PIE_SIDE*PIE_SIDE, 1]), 'starts past'), (dict(original_prompt='a [cat'), 'bracket is open'),
+    (dict(editing_prompt=None), 'not complete'), (dict(blended_word=3), 'where text should be'),
+    (dict(mask=None), 'not complete')])
 def test_bad_entries_are_refused(data, tmp_path, change, said):
-    with pytest.raises(ValueError, match=f"entry '000000000000'.*{said}"): read_pie(spoil(data, tmp_path, **change))
+    spoilt = spoil(data, tmp_path, **change)
+    with pytest.raises(ValueError, match=f"entry '000000000000'.*{said}"): read_pie(spoilt)
 
 
-@pytest.mark.parametrize('text, said', [(None, 'mapping_file.json does not exist'), ('{"a"', 'not a mapping'), ('[1]', 'not a mapping'), ('{}', 'is empty')])
+@pytest.mark.parametrize('text, said', [
+    (None, 'mapping_file.json does not exist'), ('{"a"', 'not a mapping'), ('[1]', 'not a mapping'),
+    ('{}', 'is empty')])
 def test_bad_mapping_files_are_refused(tmp_path, text, said):
     if text is not None: (tmp_path/'mapping_file.json').write_text(text)
     with pytest.raises(ValueError, match=said): read_pie(tmp_path)
@@ -97,19 +106,22 @@ def test_bad_mapping_files_are_refused(tmp_path, text, said):
 # ---- The columns without networks
 
 def test_values_by_hand(pair):
-    "Grey 100 against grey 151 is a difference of 0.2: MSE 0.04, 13.979 dB. The mask is the upper half, 256 rows, and the frame."
+    "Grey 100 against grey 151 is 0.2 of the range: MSE 0.04, 13.979 dB. The mask is the upper half, 256 rows, and the frame."
     p = replace(pair, runs=[0, PIE_SIDE*PIE_SIDE//2])
     free = (PIE_SIDE//2 - 1)*(PIE_SIDE - 2)  # unedited pixels: 255 rows of 510
     u = free/PIE_SIDE**2
-    got = {m: measure_pie(mk_tools(m, FREE)[0], grey(100), grey(151), p) for m in MODES}
-    assert got['corrected']['mse'] == pytest.approx(0.04, rel=1e-5) and got['corrected']['psnr'] == pytest.approx(-10*math.log10(0.04), abs=1e-4)
-    assert got['compat']['mse'] == pytest.approx(0.04*u, rel=1e-4) and got['compat']['psnr'] == pytest.approx(-10*math.log10(0.04*u), abs=1e-3)
+    corrected, compat = [measure_pie(mk_tools(m, FREE)[0], grey(100), grey(151), p) for m in ('corrected', 'compat')]
+    assert corrected['mse'] == pytest.approx(0.04, rel=1e-5)
+    assert corrected['psnr'] == pytest.approx(-10*math.log10(0.04), abs=1e-4)
+    assert compat['mse'] == pytest.approx(0.04*u, rel=1e-4)
+    assert compat['psnr'] == pytest.approx(-10*math.log10(0.04*u), abs=1e-3)
     x, y, c = 100/255, 151/255, 1e-4  # two constant pictures: no variance, only means
     flat = (2*x*y + c)/(x*x + y*y + c)
-    assert got['corrected']['ssim'] == pytest.approx(flat, abs=5e-4)
-    assert got['compat']['ssim'] == pytest.approx(1 - u*(1 - flat), abs=0.02)  # black windows score 1; windows on the edge lie between
-    thin = replace(pair, runs=[0, PIE_SIDE*PIE_SIDE//2 - 5*PIE_SIDE, PIE_SIDE*PIE_SIDE//2, PIE_SIDE*PIE_SIDE//2])
-    assert measure_pie(mk_tools('corrected', FREE)[0], grey(100), grey(151), thin)['ssim'] is None  # five free rows hold no window of eleven
+    assert corrected['ssim'] == pytest.approx(flat, abs=5e-4)
+    assert compat['ssim'] == pytest.approx(1 - u*(1 - flat), abs=0.02)  # black windows score 1
+    middle = PIE_SIDE*PIE_SIDE//2
+    thin = replace(pair, runs=[0, middle - 5*PIE_SIDE, middle, middle])  # five free rows hold no window of eleven
+    assert measure_pie(mk_tools('corrected', FREE)[0], grey(100), grey(151), thin)['ssim'] is None
 
 
 def test_what_lies_under_the_mask_does_not_count(pair):
@@ -128,30 +140,38 @@ def test_what_lies_under_the_mask_does_not_count(pair):
 
 def test_no_value_where_there_is_nothing_to_compare(pair):
     tools, missing = mk_tools('corrected', FREE)
-    assert set(measure_pie(tools, grey(1), grey(9), replace(pair, runs=[0, PIE_SIDE*PIE_SIDE])).values()) == {None}  # no unedited part
+    everywhere = replace(pair, runs=[0, PIE_SIDE*PIE_SIDE])  # no unedited part
+    assert set(measure_pie(tools, grey(1), grey(9), everywhere).values()) == {None}
     same = measure_pie(tools, grey(9), grey(9), pair)
     assert same['psnr'] is None and same['mse'] == 0  # infinite
     assert set(missing) == set(PIE_COLUMNS) - set(FREE) and set(missing.values()) == {'not asked for'}
-    with pytest.raises(ValueError, match='256×256'): measure_pie(tools, grey(9).resize((256, 256)), grey(9), pair)
+    small = grey(9).resize((256, 256))
+    with pytest.raises(ValueError, match='256×256'): measure_pie(tools, small, grey(9), pair)
 
 
 def test_averages_are_over_values_that_exist():
-    s = summarise([dict(psnr=20., mse=0.01, clip_edited=None), dict(psnr=None, mse=0.03, clip_edited=None)], dict(lpips='no network'))
+    rows = [dict(psnr=20., mse=0.01, clip_edited=None), dict(psnr=None, mse=0.03, clip_edited=None)]
+    s = summarise(rows, dict(lpips='no network'))
     assert (s['psnr'], s['psnr_n'], s['mse'], s['mse_n']) == (20, 1, pytest.approx(200), 2)
-    assert s['clip_edited'] is None and s['clip_edited_n'] == 0 and 'no pair has a value' in s['missing']['clip_edited'] and s['missing']['lpips'] == 'no network'
+    assert s['clip_edited'] is None and s['clip_edited_n'] == 0
+    assert 'no pair has a value' in s['missing']['clip_edited'] and s['missing']['lpips'] == 'no network'
     json.loads(json.dumps(s, allow_nan=False))
 
 
 # ---- The columns with networks: random ones, which say nothing of pictures, but obey the same formulas
 
+def mean_difference(x, y): return (x - y).abs().mean()
+
+
 def test_lpips_by_hand():
-    "A network that returns the mean absolute difference: 0.25 in 0..1 is 0.5 in -1..1; a quarter of the picture is masked."
+    "The mean absolute difference as network: 0.25 in 0..1 is 0.5 in -1..1; a quarter of the picture is masked."
     a, mask = torch.full((1, 3, 8, 8), 0.25), torch.zeros(8, 8, dtype=torch.bool)
     mask[:4, :4] = True
-    net = lambda x, y: (x - y).abs().mean()
-    assert pie_metrics.pie_lpips(a, a + 0.25, mask, None, 'compat', net) == pytest.approx(0.5*0.75)
-    assert pie_metrics.pie_lpips(a, a + 0.25, mask, None, 'corrected', net) == pytest.approx(0.5)
-    for m, inside in dict(compat=0., corrected=0.25).items(): assert all((x[..., mask] == inside).all() for x in unedited(a, a + 0.25, mask, m))
+    look = Look(a, a + 0.25, mask)
+    assert pie_metrics.pie_lpips(look, 'compat', mean_difference) == pytest.approx(0.5*0.75)
+    assert pie_metrics.pie_lpips(look, 'corrected', mean_difference) == pytest.approx(0.5)
+    for m, inside in dict(compat=0., corrected=0.25).items():
+        assert all((x[..., mask] == inside).all() for x in unedited(look, m))
 
 
 @pytest.fixture(scope='session')
@@ -159,7 +179,9 @@ def tiny_dino(tmp_path_factory):
     from transformers import ViTConfig, ViTModel
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp('dino')
-    ViTModel(ViTConfig(hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=16, image_size=32, patch_size=8, initializer_range=0.3)).save_pretrained(folder)
+    config = ViTConfig(hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=16, image_size=32,
+                       patch_size=8, initializer_range=0.3)
+    ViTModel(config).save_pretrained(folder)
     return folder
 
 
@@ -167,7 +189,7 @@ def similarity_by_hand(vit, x):
     "Cosines of the last layer's keys, from the hidden states before it, with NumPy."
     with torch.no_grad(): h = vit(pixel_values=x, output_hidden_states=True).hidden_states[-2][0].double().numpy()
     weights = {k: v.double().numpy() for k, v in vit.state_dict().items() if '.1.' in k}
-    get = lambda *ends: next(v for k, v in weights.items() if k.endswith(ends))
+    def get(*ends): return next(v for k, v in weights.items() if k.endswith(ends))
     h = (h - h.mean(-1, keepdims=True))/np.sqrt(h.var(-1, keepdims=True) + vit.config.layer_norm_eps)
     h = h*get('layernorm_before.weight') + get('layernorm_before.bias')
     keys = h@get('k_proj.weight', 'key.weight').T + get('k_proj.bias', 'key.bias')
@@ -179,15 +201,15 @@ def test_structure_distance_by_hand(tiny_dino, mode):
     vit = pie_metrics.load_dino(tiny_dino)
     a, b = torch.rand(2, 1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
     mean, std = [torch.tensor(v)[:, None, None] for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))]
-    # Half the size without a filter reads the mean of the four middle pixels of each two by two block, which is all of them
-    small = [torch.nn.functional.avg_pool2d(x, 2) for x in (a, b)] if mode == 'compat' else \
-            [torch.nn.functional.interpolate(x, (32, 32), mode='bilinear', antialias=True) for x in (a, b)]
+    def half(x):  # without a filter it reads the mean of the four middle pixels of each two by two block, which is all
+        if mode == 'compat': return torch.nn.functional.avg_pool2d(x, 2)
+        return torch.nn.functional.interpolate(x, (32, 32), mode='bilinear', antialias=True)
     scale = 255 if mode == 'compat' else 1
-    s = [similarity_by_hand(vit, (x*scale - mean)/std) for x in small]
+    s = [similarity_by_hand(vit, (half(x)*scale - mean)/std) for x in (a, b)]
     assert s[0].shape == (17, 17)  # sixteen patches and the class token
-    got = pie_metrics.pie_structure(a, b, None, None, mode, vit)
+    got = pie_metrics.pie_structure(Look(a, b, None), mode, vit)
     assert got == pytest.approx(((s[0] - s[1])**2).mean(), rel=1e-3) and got > 1e-4
-    assert pie_metrics.pie_structure(a, a, None, None, mode, vit) == 0
+    assert pie_metrics.pie_structure(Look(a, a, None), mode, vit) == 0
 
 
 @pytest.fixture(scope='session')
@@ -195,10 +217,14 @@ def tiny_clip(tmp_path_factory, pipe):
     from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPProcessor
     torch.manual_seed(0)
     folder, tok = tmp_path_factory.mktemp('clip'), pipe.tokenizer
-    small = dict(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, projection_dim=8, initializer_range=0.3)
-    text = dict(small, vocab_size=len(tok), max_position_embeddings=tok.model_max_length, eos_token_id=tok.eos_token_id, bos_token_id=tok.bos_token_id, pad_token_id=tok.pad_token_id)
-    CLIPModel(CLIPConfig(text_config=text, vision_config=dict(small, image_size=32, patch_size=8), projection_dim=8)).save_pretrained(folder)
-    CLIPProcessor(CLIPImageProcessor(size={'shortest_edge': 32}, crop_size={'height': 32, 'width': 32}), tok).save_pretrained(folder)
+    small = dict(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, projection_dim=8,
+                 initializer_range=0.3)
+    ids = {k: getattr(tok, k) for k in ('eos_token_id', 'bos_token_id', 'pad_token_id')}
+    text = dict(small, vocab_size=len(tok), max_position_embeddings=tok.model_max_length, **ids)
+    vision = dict(small, image_size=32, patch_size=8)
+    CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=8)).save_pretrained(folder)
+    pixels = CLIPImageProcessor(size={'shortest_edge': 32}, crop_size={'height': 32, 'width': 32})
+    CLIPProcessor(pixels, tok).save_pretrained(folder)
     return folder
 
 
@@ -228,18 +254,21 @@ def test_clip_similarity_by_hand(tiny_clip):
 
 def test_what_clip_sees_of_the_edited_part(pair):
     b = torch.full((1, 3, PIE_SIDE, PIE_SIDE), 0.6)
-    p = replace(pair, runs=[100*PIE_SIDE + 50, 30], target='a dog on grass', words=('dog',))  # a line, 30 pixels long
-    mask = torch.from_numpy(p.mask())
-    im, text = edited_part(b, mask, p, 'compat')
+    line = replace(pair, runs=[100*PIE_SIDE + 50, 30], target='a dog on grass', words=('dog',))  # 30 pixels long
+    def part(p, mode): return edited_part(Look(None, b, torch.from_numpy(p.mask()), p), mode)
+    def grey_pixels(im): return (np.array(im)[..., 0] == 153).sum()
     frame = 4*PIE_SIDE - 4
-    assert text == 'a dog on grass' and im.size == (PIE_SIDE, PIE_SIDE) and (np.array(im)[..., 0] == 153).sum() == frame + 30 and (np.array(im) == 0).any()
-    im, text = edited_part(b, mask, p, 'corrected')
-    assert text == 'dog' and im.size == (30, 1) and (np.array(im) == 153).all()
-    assert edited_part(b, mask, replace(p, words=()), 'corrected')[1] == 'a dog on grass'
-    empty = replace(p, runs=[])
-    assert edited_part(b, torch.from_numpy(empty.mask()), empty, 'corrected') is None  # published: a black picture with a frame
-    assert (np.array(edited_part(b, torch.from_numpy(empty.mask()), empty, 'compat')[0])[..., 0] == 153).sum() == frame
-    assert math.isnan(pie_metrics.pie_clip_edited(None, b, mask, empty, 'corrected', None))
+    im, text = part(line, 'compat')
+    assert text == 'a dog on grass' and im.size == (PIE_SIDE, PIE_SIDE)
+    assert grey_pixels(im) == frame + 30 and (np.array(im) == 0).any()
+    im, text = part(line, 'corrected')
+    assert text == 'dog' and im.size == (30, 1) and grey_pixels(im) == 30
+    assert part(replace(line, words=()), 'corrected')[1] == 'a dog on grass'
+    empty = replace(line, runs=[])
+    assert part(empty, 'corrected') is None  # published: a black picture with a frame
+    assert grey_pixels(part(empty, 'compat')[0]) == frame
+    look = Look(None, b, torch.from_numpy(empty.mask()), empty)
+    assert math.isnan(pie_metrics.pie_clip_edited(look, 'corrected', None))
 
 
 def test_networks_that_are_not_there_are_reported(monkeypatch, tiny_dino, pair):
@@ -247,9 +276,11 @@ def test_networks_that_are_not_there_are_reported(monkeypatch, tiny_dino, pair):
     def refused(*_, **__): raise URLError('no route')
     monkeypatch.setattr(pie_metrics, 'load_lpips', refused)
     tools, missing = mk_tools('corrected', clip='no/such-clip', dino=tiny_dino)
-    assert set(missing) == {'lpips', 'clip_whole', 'clip_edited'} and 'alex' in missing['lpips'] and 'no route' in missing['lpips'] and 'no/such-clip' in missing['clip_whole']
+    assert set(missing) == {'lpips', 'clip_whole', 'clip_edited'}
+    assert 'alex' in missing['lpips'] and 'no route' in missing['lpips'] and 'no/such-clip' in missing['clip_whole']
     s = summarise([measure_pie(tools, grey(9), grey(99), pair)], missing)
-    assert s['lpips'] is None and s['clip_edited'] is None and s['structure_n'] == 1 and set(s['missing']) == set(missing)
+    assert s['lpips'] is None and s['clip_edited'] is None and s['structure_n'] == 1
+    assert set(s['missing']) == set(missing)
     with pytest.raises(ValueError, match="use 'compat' or 'corrected'"): mk_tools('exact')
     with pytest.raises(ValueError, match='unknown column'): mk_tools(columns=['fid'])
 
@@ -260,10 +291,13 @@ def test_how_a_pair_is_edited(pipe, pair):
     tok = pipe.tokenizer
     p = replace(pair, source='a cat on grass', target='a dog on grass', blend=('cat', 'dog'))
     longer = replace(p, target='a red cat on grass')
-    assert edit_settings(tok, p) == dict(kind='replace', blend=None) and edit_settings(tok, longer)['kind'] == 'refine'
+    assert edit_settings(tok, p) == dict(kind='replace', blend=None)
+    assert edit_settings(tok, longer)['kind'] == 'refine'
     assert edit_settings(tok, p, blend=True)['blend'] == ('cat', 'dog')
-    assert edit_settings(tok, p, 'reference') == dict(kind='refine', tau_cross=0.4, tau_self=0.6, threshold=0.3, blend=('cat', 'dog'), weights={'dog': 2.})
-    assert blend_words(tok, longer) is None and blend_words(tok, replace(p, blend=())) is None  # a word that is not there; none given
+    published = dict(kind='refine', tau_cross=0.4, tau_self=0.6, threshold=0.3)
+    assert edit_settings(tok, p, 'reference') == published | dict(blend=('cat', 'dog'), weights={'dog': 2.})
+    assert blend_words(tok, longer) is None  # a word that is not there
+    assert blend_words(tok, replace(p, blend=())) is None
     with pytest.raises(ValueError, match="use 'words' or 'reference'"): edit_settings(tok, p, 'best')
 
 
@@ -278,40 +312,45 @@ def counted():
 
 def test_a_second_run_computes_nothing_again(pipe, data, tmp_path, counted):
     calls, work = counted
-    run = lambda **kw: run_pie(pipe, data, **dict(invert=work, T=2, w=3., out=tmp_path/'out', columns=FREE, progress=False) | kw)
+    usual = dict(invert=work, T=2, w=3., out=tmp_path/'out', columns=FREE, progress=False)
+    def run(data=data, **kw): return run_pie(pipe, data, **usual | kw)
     def lines(): return [k for _, results in read_results(tmp_path/'out'/'rows.sqlite') for k in results]
     part = run(n=1)
     assert len(calls) == 1 and part['pairs'] == part['psnr_n'] == 1
     first = run()
-    assert len(calls) == len(lines()) == 3 and first['psnr_n'] == 3 and first['lpips'] is None and first['missing']['lpips'] == 'not asked for'
+    assert len(calls) == len(lines()) == 3 and first['psnr_n'] == 3
+    assert first['lpips'] is None and first['missing']['lpips'] == 'not asked for'
     assert run() == first and len(calls) == len(lines()) == 3        # nothing again
     compat = run(mode='compat')
     assert len(calls) == 3 and len(lines()) == 6                      # measured again, not edited again
-    assert compat['psnr'] > first['psnr'] and compat['mse'] < first['mse'] and compat['ssim'] > first['ssim']
+    assert all(compat[k] > first[k] for k in ('psnr', 'ssim')) and compat['mse'] < first['mse']
     run(p2p='reference')
     assert len(calls) == 6                                            # other edits
     items = json.loads((data/'mapping_file.json').read_text())
-    other = spoil(data, tmp_path, editing_prompt=items['000000000000']['editing_prompt'] + ' at night')
-    run_pie(pipe, other, invert=work, T=2, w=3., out=tmp_path/'out', columns=FREE, progress=False)
+    run(spoil(data, tmp_path, editing_prompt=items['000000000000']['editing_prompt'] + ' at night'))
     assert len(calls) == 7                                            # one entry has changed
 
 
 def test_all_columns_of_a_run(pipe, data, tmp_path, counted, tiny_dino, tiny_clip, monkeypatch):
     "Every column that has a network gives a finite number; LPIPS's is stood in for."
-    monkeypatch.setattr(pie_metrics, 'load_lpips', lambda net, device: lambda x, y: (x - y).abs().mean())
+    monkeypatch.setattr(pie_metrics, 'load_lpips', lambda net, device: mean_difference)
+    usual = dict(invert=counted[1], T=2, w=3., out=tmp_path, clip=tiny_clip, dino=tiny_dino, progress=False)
     for mode in MODES:
-        f = run_pie(pipe, data, mode=mode, invert=counted[1], T=2, w=3., out=tmp_path, clip=tiny_clip, dino=tiny_dino, progress=False)
+        f = run_pie(pipe, data, mode=mode, **usual)
         assert not f['missing'] and all(f[f'{c}_n'] == 3 and math.isfinite(f[c]) for c in PIE_COLUMNS)
         assert len(pie_run.pie_table(f).splitlines()) == 1 + len(PIE_COLUMNS)
     assert len(counted[0]) == 3
 
 
 def test_bad_runs_are_refused(pipe, data, tmp_path, capfd):
-    for kw, said in ((dict(method='magic'), 'unknown method'), (dict(mode='exact'), 'mode is'), (dict(n=0), 'at least one pair'), (dict(p2p='x'), 'p2p is')):
-        with pytest.raises(ValueError, match=said): run_pie(pipe, data, **dict(columns=FREE, out=tmp_path/'out') | kw)
+    bad = {'unknown method': dict(method='magic'), 'mode is': dict(mode='exact'), 'at least one pair': dict(n=0),
+           'p2p is': dict(p2p='x')}
+    for said, kw in bad.items():
+        with pytest.raises(ValueError, match=said): run_pie(pipe, data, columns=FREE, out=tmp_path/'out', **kw)
     assert not list(tmp_path.rglob('*.png'))
-    for argv, said in ((['--data', str(tmp_path)], 'mapping_file.json'), (['--data', str(data), '--method', 'magic'], 'magic'),
-                       (['--data', str(data), '--mode', 'exact'], 'exact'), (['--data', str(data), '--columns', 'fid'], 'fid')):
+    ours = ['--data', str(data)]
+    for argv, said in ((['--data', str(tmp_path)], 'mapping_file.json'), ([*ours, '--method', 'magic'], 'magic'),
+                       ([*ours, '--mode', 'exact'], 'exact'), ([*ours, '--columns', 'fid'], 'fid')):
         assert nulltext_bench(['pie', '--quick', '--json', str(tmp_path/'x.json'), '--device', 'cpu', *argv]) == 1
         err = capfd.readouterr().err.strip()
         assert said in err.splitlines()[-1] and 'Traceback' not in err

@@ -19,8 +19,9 @@ from ..world.looks import COLOURS
 from ..world.scenes import SHIPPED, random_scene
 
 # %% ../../nbs/lab/70_pie_files.ipynb #552dede0
-TYPES = {'0': ('random', 140), '1': ('change object', 80), '2': ('add object', 80), '3': ('delete object', 80), '4': ('change content', 40),
-    '5': ('change pose', 40), '6': ('change colour', 40), '7': ('change material', 40), '8': ('change background', 80), '9': ('change style', 80)}
+TYPES = {'0': ('random', 140), '1': ('change object', 80), '2': ('add object', 80), '3': ('delete object', 80),
+         '4': ('change content', 40), '5': ('change pose', 40), '6': ('change colour', 40),
+         '7': ('change material', 40), '8': ('change background', 80), '9': ('change style', 80)}
 PIE_SIDE = 512 # pixels of every picture and mask
 
 # %% ../../nbs/lab/70_pie_files.ipynb #06d2972e
@@ -28,17 +29,24 @@ def split_brackets(prompt:str # May have square brackets around words
     )->tuple: # The caption without brackets, and the list of what they held
     "A caption and its marked words."
     check(prompt.count('[')==prompt.count(']'), f'a bracket is open in {prompt!r}: mend the mapping file')
-    return re.sub(r'[\[\]]', '', prompt), [w.strip() for w in re.findall(r'\[([^\[\]]*)\]', prompt) if w.strip()]
+    words = [w.strip() for w in re.findall(r'\[([^\[\]]*)\]', prompt)]
+    return re.sub(r'[\[\]]', '', prompt), [w for w in words if w]
 
 # %% ../../nbs/lab/70_pie_files.ipynb #98548a5b
-def decode_mask(runs, # Start, length, start, length, ..., counted along the rows
+def _is_run_list(runs):
+    "Is it a list of pairs of whole numbers, none below zero?"
+    whole = isinstance(runs, list) and all(type(r) is int and r>=0 for r in runs)
+    return whole and len(runs)%2==0
+
+def decode_mask(runs:list, # Start, length, start, length, ..., counted along the rows
                 border:bool=True, # Does the frame belong to the edited part, as published?
                 side:int=PIE_SIDE # Pixels
     )->np.ndarray: # (side,side) bool, True where the edit may go
     "A mask from its run lengths."
-    ok = isinstance(runs, list) and len(runs)%2==0 and all(isinstance(r, int) and not isinstance(r, bool) and r>=0 for r in runs)
-    check(ok, 'the mask is not a list of pairs (start, length) of whole numbers: copy the mapping file again')
-    check(all(s<side*side for s in runs[::2]), f'a run of the mask starts past the last of {side}×{side} pixels: the mask is of another size')
+    check(_is_run_list(runs),
+          'the mask is not a list of pairs (start, length) of whole numbers: copy the mapping file again')
+    check(all(s<side*side for s in runs[::2]),
+          f'a run of the mask starts past the last of {side}×{side} pixels: the mask is of another size')
     mask = np.zeros(side*side, bool)
     for start,n in zip(runs[::2], runs[1::2]): mask[start:start+n] = True
     mask = mask.reshape(side, side)
@@ -48,8 +56,9 @@ def decode_mask(runs, # Start, length, start, length, ..., counted along the row
 def encode_mask(mask # (H,W), True where the edit may go
     )->list: # Start, length, start, length, ...
     "The run lengths of `mask`."
-    at = np.flatnonzero(np.diff(np.asarray(mask, bool).ravel().astype(np.int8), prepend=0, append=0)).tolist()
-    return [n for a,b in zip(at[::2], at[1::2]) for n in (a, b-a)]
+    change = np.diff(np.asarray(mask, bool).ravel().astype(int), prepend=0, append=0)
+    at = np.flatnonzero(change).tolist()
+    return [n for start,end in zip(at[::2], at[1::2]) for n in (start, end-start)]
 
 # %% ../../nbs/lab/70_pie_files.ipynb #1122811c
 FIELDS = ('image_path', 'original_prompt', 'editing_prompt', 'blended_word', 'mask', 'editing_type_id')
@@ -57,7 +66,7 @@ FIELDS = ('image_path', 'original_prompt', 'editing_prompt', 'blended_word', 'ma
 @dataclass(frozen=True)
 class PiePair:
     "One entry of the benchmark."
-    key:str
+    key:str             # Its name in the mapping file
     file:Path           # The picture
     source:str          # Its caption
     target:str          # What the edit should show
@@ -66,22 +75,33 @@ class PiePair:
     runs:list           # The mask, see `decode_mask`
     type:str            # One of `TYPES`
     digest:str          # Of entry and picture
-    def mask(self, border=True): return decode_mask(self.runs, border)
+    def mask(self, border=True): # See `decode_mask`
+        "Where the edit may go, (H,W) bool."
+        return decode_mask(self.runs, border)
+
+def _fields(item):
+    "What an entry holds."
+    complete = isinstance(item, dict) and set(FIELDS) <= set(item)
+    check(complete, 'it is not complete: copy it again')
+    text = all(isinstance(item[k], str) for k in FIELDS[:4])
+    check(text, 'it has something else where text should be: copy it again')
+    return [item[k] for k in FIELDS]
 
 def _pair(key, item, images):
-    try: path, source, target, blend, runs, kind = [item[k] for k in FIELDS]
-    except (KeyError, TypeError): raise ValueError(f'entry {key!r} of the mapping file is not complete: copy it again') from None
-    check(all(isinstance(x, str) for x in (path, source, target, blend)), f'entry {key!r} of the mapping file has something else where text should be: copy it again')
-    file = images/path
-    check(file.is_file(), f'entry {key!r}: {file} does not exist: copy the pictures again')
-    try: decode_mask(runs); (source, _), (target, words) = split_brackets(source), split_brackets(target)
-    except ValueError as e: raise ValueError(f'entry {key!r}: {e}') from None
-    digest = hashlib.sha256(json.dumps(item, sort_keys=True).encode() + file.read_bytes()).hexdigest()[:12]
-    return PiePair(key, file, source, target, tuple(words), tuple(blend.split())[:2], runs, str(kind), digest)
+    "One entry as a `PiePair`, if all that it needs is there."
+    try:
+        path, source, target, blend, runs, kind = _fields(item)
+        check((images/path).is_file(), f'{images/path} does not exist: copy the pictures again')
+        source, _ = split_brackets(source)
+        target, words = split_brackets(target)
+        decode_mask(runs)
+    except ValueError as e: raise ValueError(f'entry {key!r} of the mapping file: {e}') from None
+    digest = hashlib.sha256(json.dumps(item, sort_keys=True).encode() + (images/path).read_bytes()).hexdigest()[:12]
+    return PiePair(key, images/path, source, target, tuple(words), tuple(blend.split())[:2], runs, str(kind), digest)
 
 # %% ../../nbs/lab/70_pie_files.ipynb #d85422e7
 def read_pie(folder, # With mapping_file.json and annotation_images/
-             n:int=None # Only this many, spread evenly
+             n:int=None # Only this many, spread evenly; None takes all
     )->list: # Of `PiePair`
     "Read a folder in PIE-Bench's layout."
     file = Path(folder)/'mapping_file.json'
@@ -98,26 +118,38 @@ def _mark(caption, word): return re.sub(rf'\b{re.escape(word)}\b', f'[{word}]', 
 
 def _changed(scene, kind, rng):
     "Old word, new word, blended words and the mask of one change of `scene`."
-    thing, masks = scene.things[0], scene.masks(PIE_SIDE)
-    other = lambda words, old: str(rng.choice([w for w in words if w!=old and w not in scene.caption]))
+    thing = scene.things[0]
+    masks = scene.masks(PIE_SIDE)
+    def other(words, old): return str(rng.choice([w for w in words if w!=old and w not in scene.caption]))
     if kind=='8': return scene.background, other(SHIPPED.backgrounds, scene.background), '', masks.sum(0)<0.5
     if kind=='6': return thing.colour, other(COLOURS, thing.colour), f'{thing.noun} {thing.noun}', masks[0]>0.02
     new = other([n for n in SHIPPED.nouns if not thing.colour or n in SHIPPED.colourable], thing.noun)
-    return thing.noun, new, f'{thing.noun} {new}', np.maximum(masks[0], scene.swap(thing.noun, new).masks(PIE_SIDE)[0])>0.02
+    theirs = scene.swap(thing.noun, new).masks(PIE_SIDE)[0]
+    return thing.noun, new, f'{thing.noun} {new}', np.maximum(masks[0], theirs)>0.02
+
+def _draw_scene(kind, rng):
+    "A scene that can be changed so: another colour needs a coloured thing."
+    scene = random_scene(rng, (HELD_OUT,), coloured=1.)
+    return scene if kind!='6' or scene.things[0].colour else _draw_scene(kind, rng)
 
 def mk_pie_fixture(folder, # To be made
                    n:int=6, # Pairs
                    seed:int=0 # Other scenes for other seeds
-    )->Path: # The same
+    )->Path: # The same folder
     "Write `n` pairs of our own scenes in PIE-Bench's layout."
-    rng, items = np.random.default_rng(seed), {}
+    folder = Path(folder)
+    rng = np.random.default_rng(seed)
+    items = {}
     for i in range(n):
-        kind, scene = ('1', '6', '8')[i%3], random_scene(rng, (HELD_OUT,), coloured=1.)
-        while kind=='6' and not scene.things[0].colour: scene = random_scene(rng, (HELD_OUT,), coloured=1.)
+        kind = ('1', '6', '8')[i%3]
+        scene = _draw_scene(kind, rng)
         old, new, blend, mask = _changed(scene, kind, rng)
         path = f"{kind}_{TYPES[kind][0].replace(' ', '_')}/{i:012d}.png"
-        scene.draw(PIE_SIDE).save(check_writable(Path(folder)/'annotation_images'/path))
-        items[f'{i:012d}'] = dict(image_path=path, original_prompt=_mark(scene.caption, old), editing_prompt=_mark(scene.swap(old, new).caption, new),
-            editing_instruction=f'Change {old} to {new}', editing_type_id=kind, blended_word=blend, mask=encode_mask(mask))
-    (Path(folder)/'mapping_file.json').write_text(json.dumps(items), encoding='utf-8')
-    return Path(folder)
+        scene.draw(PIE_SIDE).save(check_writable(folder/'annotation_images'/path))
+        target = scene.swap(old, new).caption
+        items[f'{i:012d}'] = dict(
+            image_path=path, original_prompt=_mark(scene.caption, old), editing_prompt=_mark(target, new),
+            editing_instruction=f'Change {old} to {new}', editing_type_id=kind, blended_word=blend,
+            mask=encode_mask(mask))
+    (folder/'mapping_file.json').write_text(json.dumps(items), encoding='utf-8')
+    return folder
