@@ -14,10 +14,10 @@ from functools import partial
 import torch
 
 from .checks import check
-from .editing import edit_latents, invert, prepare
+from .editing import invert, prepare
 from .inversion import ddim_invert, guided_eps, sample
 from .pipeline import check_finite
-from .prompt2prompt import WALKS
+from .prompt2prompt import WALKS, prompt_to_prompt
 from .scheduler import abar_at, ddim_pairs, ddim_step, step_coefs
 from .solvers import implicit_invert
 from .store import Inversion, pack
@@ -28,7 +28,8 @@ def drift(pipe, # From `load_pipe`
           z0:torch.Tensor # The picture's latent, (1,c,h,w)
     )->tuple: # Root mean squared distances: the path's end to `z0`, an unchanged edit to the path's end
     "How exactly an inversion ends at the picture, and how exactly an edit that changes nothing follows it."
-    end, z = inv.path[-1][:1].to(z0), edit_latents(pipe, inv, [inv.prompt])[0]
+    end = inv.path[-1][:1].to(z0)
+    z, _ = prompt_to_prompt(pipe, inv, [inv.prompt])
     return tuple((a - b).square().mean().sqrt().item() for a,b in ((end, z0), (z, end)))
 
 # %% ../nbs/90_methods.ipynb #e7c81531

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from nulltext_nb.cli import nulltext_demo, nulltext_edit, nulltext_invert
 from nulltext_nb.editing import edit
 from nulltext_nb.pipeline import load_pipe, random_pipe
-from nulltext_nb.store import Inversion
+from nulltext_nb.store import Inversion, check_settings
 
 RGB = Image.fromarray(np.random.default_rng(0).integers(0, 255, (80, 64, 3), np.uint8))
 
@@ -124,7 +124,9 @@ def test_inversions_of_other_settings_are_refused(run, inverted, tmp_path):
         assert status == 1 and 'checksum' in lines[0]
     pipe, inv = load_pipe(), Inversion.load(inverted)
     for name, value in (('T', 50), ('w', 3.), ('size', (128, 64))):
-        with pytest.raises(ValueError, match=f'made with {name} = '): edit(pipe, inv, 'a dog', **{name: value})
+        with pytest.raises(ValueError, match=f'made with {name} = '): check_settings(pipe, inv, **{name: value})
+    for word, value in (('num_inference_steps', 50), ('guidance_scale', 3.)):
+        with pytest.raises(ValueError, match=f'{word} was settled'): edit(pipe, inv, 'a dog', **{word: value})
 
 
 def test_a_place_that_cannot_be_written_is_found_out_first(run, tmp_path):

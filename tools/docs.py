@@ -71,7 +71,7 @@ def rename(proc, # nbdev's processed notebooks
     files = [*proc.rglob('*.ipynb')]
     pages = [p.relative_to(proc).with_suffix('').as_posix() for p in files]
     # a whole relative path: `../lab/40_edits.ipynb` is another page, `nbs/lab/40_edits.ipynb` in an address is a file
-    names = re.compile(rf"(?<![\w/])((?:\.\./)?(?:[a-z]+/)?)({'|'.join({p.split('/')[-1] for p in pages})})\.(ipynb|html)\b")
+    names = re.compile(rf"(?<![\w/])((?:\.\./)?(?:[a-z_]+/)?)({'|'.join({p.split('/')[-1] for p in pages})})\.(ipynb|html)\b")
     config = proc/'_quarto.yml'
     config.write_text(spread(config.read_text(encoding='utf-8'), pages), encoding='utf-8')
     for p in [*files, config]:

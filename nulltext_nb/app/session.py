@@ -24,6 +24,7 @@ from ..checks import check
 from ..images import fit_image, load_image
 from ..nulltext import PRESETS
 from ..pipeline import decode, fingerprint, image_size, load_pipe
+from ..solvers import solver_steps
 from ..store import Inversion, check_settings, scheduler_settings
 from ..world.captions import describe
 
@@ -49,16 +50,18 @@ class Stop:
     def check(self):
         if self.asked.is_set(): raise Cancelled
     @contextmanager
-    def job(self, cb=None, # Called as cb(done, total, seconds left or None) after every step
+    def job(self, total:int, # Steps of all stages together
+            cb=None, # Called as cb(done, total, seconds left or None) after every step
             skip:int=0 # See `time_left`
         ): # Yields what to hand to `invert` or `edit` as `cb`
         "Wait for the model, then run the block."
         try:
             while not _one_at_a_time.acquire(timeout=0.1): self.check()
             times = [time.monotonic()]
-            def tick(done, total):
-                self.check(); times.append(time.monotonic())
-                if cb: cb(done, total, time_left(times, total, skip))
+            def tick(step):
+                self.check()
+                times.append(time.monotonic())
+                if cb: cb(len(times) - 1, total, time_left(times, total, skip))
             try: yield tick
             finally: _one_at_a_time.release()
         finally: self.asked.clear()
@@ -143,7 +146,7 @@ def invert(self:Session, prompt:str, # The caption
     file = self.folder/f'{self.digest(prompt, T, w)}.safetensors'
     inv = self.saved(file, prompt, T, w)
     if inv is None:
-        with self.cancel.job(cb, skip=T if self.solver in PRESETS else 0) as tick, heard(self.notes):
+        with self.cancel.job(solver_steps(self.solver, T), cb, T if self.solver in PRESETS else 0) as tick, heard(self.notes):
             inv = editing.invert(self.pipe, self.image, prompt, T, w, self.solver, self.image.size, progress=False, cb=tick)
         try: inv.save(file)
         except (ValueError, OSError) as e: self.notes.append(f'The inversion could not be saved: {e}.')
@@ -167,7 +170,7 @@ def edit(self:Session, prompt:str, # The target
                      default=lambda mask: hashlib.sha256(mask.tobytes()).hexdigest())
     entry = next((e for e in self.history if e.key==key), None)
     if entry is None:
-        with self.cancel.job(cb) as tick, heard(self.notes):   # filters are the process's: one at a time
+        with self.cancel.job(self.inv.T - self.inv.start, cb) as tick, heard(self.notes):   # filters are the process's: one at a time
             result = editing.edit(self.pipe, self.inv, progress=False, cb=tick, **settings)
         entry = Entry(key, self.image, self.inv, self.back, settings, result); self.history.append(entry)
     self.shown = entry

@@ -24,6 +24,7 @@ from ..nulltext import Preset, fit_nulls
 from ..pipeline import check_finite, count_units, decode, embed, encode, image_size
 from ..prompt2prompt import prompt_to_prompt
 from ..scheduler import abar_at, ddim_pairs, eps_theta, noise_between
+from ..store import pack
 from ..world.art import HELD_OUT
 from ..world.judge import read_scene
 from ..world.scenes import SHIPPED
@@ -190,7 +191,8 @@ def edit_variant(pipe, # From `load_pipe`
         phis = variant.phis[...,k:k+1,:,:]
         shift = variant.cond[k:k+1] - embed(pipe, source)
         cond = embed(pipe, [source, target]) + shift
-        z, _ = prompt_to_prompt(pipe, path[:,k:k+1], phis, source, [target], w, cond=cond, **control)
+        inv = pack(pipe, path[:,k:k+1], phis, source, w)
+        z, _ = prompt_to_prompt(pipe, inv, [target], cond=cond, **control)
         edits += decode(pipe, z)
     return edits
 

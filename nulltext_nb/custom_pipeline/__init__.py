@@ -1,0 +1,1 @@
+"A class that diffusers loads with custom_pipeline=FOLDER."
