@@ -56,21 +56,21 @@ def _ramp(l, *stops):
     xs = np.linspace(0, 1, len(stops))
     return np.stack([np.interp(l, xs, [s[j]/255 for s in stops]) for j in range(3)], -1)
 
-# %% ../../nbs/world/20_looks.ipynb #7bf98479
+# %% ../../nbs/world/20_looks.ipynb #2eae0c05
 def golden(rgb, l, x, y):
     shine = 0.1*np.sin(2*np.pi*(2.2*x + 1.3*y))[..., None]
     return _ramp(l, (72, 38, 0), (176, 112, 14), (240, 184, 48), (255, 226, 110), (255, 250, 205)) + shine
 
 def wooden(rgb, l, x, y):
     rings = np.sin(2*np.pi*(7*y + 0.9*np.sin(5*x) + 0.5*np.sin(11*x + 3*y)))[..., None]
-    return _ramp(l, (58, 30, 12), (128, 76, 36), (178, 118, 66), (216, 164, 104)) + 0.075*rings
+    return _ramp(l, (92, 54, 22), (164, 108, 56), (206, 152, 94), (238, 198, 142)) + 0.09*rings
 
 def icy(rgb, l, x, y):
     glint = np.clip(np.sin(2*np.pi*(1.7*x - 2.3*y)) - 0.75, 0, 1)[..., None]
     return _ramp(l, (28, 84, 150), (96, 176, 226), (176, 226, 250), (240, 252, 255)) + 1.2*glint
 
 def chocolate(rgb, l, x, y):
-    return _ramp(l, (34, 14, 6), (82, 42, 22), (122, 70, 42), (156, 98, 64), (226, 186, 156))
+    return _ramp(l, (22, 9, 4), (54, 26, 13), (84, 45, 25), (112, 66, 42), (246, 224, 204))
 
 # %% ../../nbs/world/20_looks.ipynb #b44dbcd4
 def _grain(x, y, frequencies=(5, 11, 23), seed=3):
@@ -86,14 +86,14 @@ def stone(rgb, l, x, y):
     greys = _ramp(l, (48, 48, 52), (104, 103, 104), (146, 144, 142), (190, 188, 184))
     return greys + 0.085*_grain(x, y)[..., None]
 
-# %% ../../nbs/world/20_looks.ipynb #fbaf8471
+# %% ../../nbs/world/20_looks.ipynb #0734f83a
 def striped(rgb, l, x, y):
     white = np.sin(2*np.pi*(5.5*x + 1.5*y))[..., None] > 0
-    return np.where(white, (0.62 + 0.38*l)[..., None], rgb)
+    return np.where(white, (0.8 + 0.2*l)[..., None], rgb)
 
 def spotted(rgb, l, x, y):
     u, v = (x*6 + 0.5*(np.floor(y*6) % 2)) % 1 - 0.5, (y*6) % 1 - 0.5
-    return np.where((np.hypot(u, v) < 0.31)[..., None], (0.72 + 0.28*l)[..., None], rgb)
+    return np.where((np.hypot(u, v) < 0.31)[..., None], (0.82 + 0.18*l)[..., None], rgb)
 
 def rainbow(rgb, l, x, y):
     stops = ((235, 50, 45), (250, 150, 40), (250, 225, 60), (70, 190, 80), (60, 130, 235), (150, 70, 210))
