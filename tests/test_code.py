@@ -66,7 +66,7 @@ def gives(node):
 
 def says_what_it_gives(node, comments):
     "Is there an annotation of the result, or a comment between the last parameter and the body?"
-    last = max([o.end_lineno for o in parameters(node)], default=node.lineno)
+    last = max([o.end_lineno for o in parameters(node)], default=node.lineno - 1)
     return node.returns is not None or bool(comments & set(range(last + 1, node.body[0].lineno)))
 
 
