@@ -28,15 +28,15 @@ from .store import Inversion
 # %% ../nbs/70_prompt2prompt.ipynb #db4a2595
 def pair_words(source:list, # Words of the source prompt
                target:list, # Words of the target prompt
-               kind:str='replace' # 'replace': replaced words pair up, too; 'refine': only equal ones
-    )->list: # Pairs (positions in the source, positions in the target)
-    "Which words of the target take over the maps of which words of the source."
+               kind:str='replace' # 'replace': replaced words are pairs, too; 'refine': only equal ones
+    )->list: # Pairs (positions in the source, in the target), in order; one is empty where words come or go
+    "Which words of the target stand for which words of the source."
     if kind=='replace' and len(source)==len(target): return [([i], [i]) for i in range(len(source))]
     pairs = []
     for op,i0,i1,j0,j1 in SequenceMatcher(None, source, target, autojunk=False).get_opcodes():
         old, new = list(range(i0, i1)), list(range(j0, j1))
-        if op in ('insert', 'delete') or (op=='replace' and kind=='refine'): continue
-        if len(old)==len(new): pairs += [([i], [j]) for i,j in zip(old, new)]
+        if op=='replace' and kind=='refine': pairs += [(old, []), ([], new)]
+        elif len(old)==len(new): pairs += [([i], [j]) for i,j in zip(old, new)]
         else: pairs.append((old, new))
     return pairs
 
@@ -45,6 +45,7 @@ def _fill_words(A, own, src, tgt, kind):
     "The columns of words: `src` and `tgt` are from `prompt_words`."
     words = [[w for w,_ in x] for x in (src, tgt)]
     for old,new in pair_words(*words, kind):
+        if not old: continue   # a new word keeps its own map
         s = [p for i in old for p in src[i][1]]
         for j in new:
             t = tgt[j][1]
