@@ -10,7 +10,6 @@ __all__ = ['DEFAULTS', 'Cancelled', 'time_left', 'Stop', 'Entry', 'default_value
 import hashlib, json, re, threading, time, warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
-from difflib import SequenceMatcher
 from functools import lru_cache
 from inspect import signature
 from pathlib import Path
@@ -24,6 +23,7 @@ from ..checks import check
 from ..images import fit_image, load_image
 from ..nulltext import PRESETS
 from ..pipeline import decode, fingerprint, image_size, load_pipe
+from ..prompt2prompt import pair_words
 from ..solvers import solver_steps
 from ..store import Inversion, check_settings, scheduler_settings
 from ..world.captions import describe
@@ -275,11 +275,7 @@ def word_pairs(tok, # The pipeline's tokenizer
     )->list: # Pairs (of the source, of the target), in order; '' where words come or go
     "How the words of `target` follow from those of `source`."
     a, b = [[w for w,_ in prompt_words(tok, p)] for p in (source, target)]
-    out = []
-    for _,i0,i1,j0,j1 in SequenceMatcher(None, a, b, autojunk=False).get_opcodes():
-        if i1-i0==j1-j0: out += zip(a[i0:i1], b[j0:j1])
-        else: out.append((' '.join(a[i0:i1]), ' '.join(b[j0:j1])))
-    return out
+    return [(' '.join(a[i] for i in old), ' '.join(b[j] for j in new)) for old,new in pair_words(a, b)]
 
 def join_pairs(pairs:list, # From `word_pairs`
                k:int=None, # A pair whose word of the target is replaced
