@@ -30,7 +30,8 @@ def option_type(param # From `docments`
     if kind is bool: return dict(action='store_true')
     return dict(type=kind if kind in (int, float) else str) | (dict(nargs='+') if many else {})
 
-def option_help(param)->str:
+def option_help(param # From `docments`
+    )->str:
     "What stands beside a parameter, with its default where that says something."
     about = ' '.join((param.docment or '').split()).replace('`', '').replace('%', '%%')
     silent = param.default in (None, False, '', Parameter.empty)
@@ -64,12 +65,14 @@ def mk_parser(command, # A function with the command's name and docstring
     for add in options: add(parser)
     return parser
 
-def add_quiet(parser):
+def add_quiet(parser:argparse.ArgumentParser # Gets the option
+    ):
     "The option that turns progress bars off."
     parser.add_argument('--quiet', dest='progress', action='store_false', default=argparse.SUPPRESS,
                         help='No progress bar')
 
-def add_model(parser):
+def add_model(parser:argparse.ArgumentParser # Gets the options
+    ):
     "The options that choose the model and where it runs."
     from nulltext_nb.pipeline import load_pipe
     about = option_help(docments(load_pipe, full=True)['id_or_path'])
@@ -78,14 +81,14 @@ def add_model(parser):
 
 def take_pipe(given:dict, # Options; those of the model are taken out
               device:str=None # Default
-    ):
+    ): # From `load_pipe`
     "The pipeline that the options ask for."
     from nulltext_nb.pipeline import load_pipe
     return load_pipe(given.pop('model', None), given.pop('device', device), given.pop('dtype', None))
 
 # %% ../nbs/reference/20_cli.ipynb #c1a0e004
 @contextmanager
-def notes():
+def notes(): # Yields nothing
     "Warnings of this package become notes on stderr, others are not shown."
     def note(message, *_, **__): print(f'note: {message}', file=sys.stderr)
     with warnings.catch_warnings():
@@ -143,8 +146,9 @@ def check_image_name(path:Path # To be written
     check(path.suffix.lower() in FORMATS, f'{path} does not end like a picture: use one of {", ".join(FORMATS)}')
     return path
 
-def read_weights(pairs)->dict:
-    "From word to factor, for pairs (word, text of a number)."
+def read_weights(pairs:list # (word, text of a number)
+    )->dict: # From word to factor
+    "The weights of words as they were typed."
     try: return {word: float(x) for word,x in pairs}
     except ValueError:
         said = ' '.join(' '.join(p) for p in pairs)
@@ -232,7 +236,9 @@ def benchmarks()->dict: # From name to what measures and what shows the figures
     return dict(model=(bench_model, table), edit=(bench_edit, edit_table), knobs=(search_knobs, knob_table),
                 race=(bench_race, table), ablation=(bench_ablation, table), pie=(bench_pie, pie_table))
 
-def add_benchmark(parser, measure):
+def add_benchmark(parser:argparse.ArgumentParser, # Gets the options
+                  measure # The benchmark's function
+    ):
     "The options of one benchmark: the parameters of `measure`, the model's, and where figures go."
     from nulltext_nb.lab.pie_run import run_pie
     own = [k for k,p in docments(measure, full=True, returns=False).items()

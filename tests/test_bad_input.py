@@ -17,8 +17,10 @@ RGB = Image.fromarray(np.random.default_rng(0).integers(0, 255, (80, 64, 3), np.
 
 def png_header(w, h):
     "A PNG that claims to be `w`×`h` pixels and holds none of them."
-    chunk = lambda kind, data: struct.pack('>I', len(data)) + kind + data + struct.pack('>I', zlib.crc32(kind + data))
-    return b'\x89PNG\r\n\x1a\n' + chunk(b'IHDR', struct.pack('>IIBBBBB', w, h, 8, 2, 0, 0, 0)) + chunk(b'IDAT', b'') + chunk(b'IEND', b'')
+    def chunk(kind, data=b''):
+        return struct.pack('>I', len(data)) + kind + data + struct.pack('>I', zlib.crc32(kind + data))
+    header = struct.pack('>IIBBBBB', w, h, 8, 2, 0, 0, 0)
+    return b'\x89PNG\r\n\x1a\n' + chunk(b'IHDR', header) + chunk(b'IDAT') + chunk(b'IEND')
 
 
 def encoded(im, format='PNG', **kw):
@@ -34,16 +36,26 @@ def sideways():
 
 
 GOOD = {  # name: (bytes, what is said of it)
-    'palette.png': (encoded(RGB.convert('P')), ''), 'grey.png': (encoded(RGB.convert('L')), ''), 'bilevel.png': (encoded(RGB.convert('1')), ''),
-    'grey16.png': (encoded(Image.fromarray(np.full((64, 64), 40000, np.uint16))), ''), 'cmyk.jpg': (encoded(RGB.convert('CMYK'), 'JPEG'), ''),
-    'alpha.png': (encoded(Image.new('RGBA', (64, 64), (9, 99, 9, 0))), 'transparent'), 'wide.png': (encoded(RGB.resize((200, 40))), ''),
-    'animated.gif': (encoded(RGB, 'GIF', save_all=True, append_images=[RGB.rotate(90)]), 'first of 2 frames'), 'sideways.jpg': (sideways(), ''),
+    'palette.png': (encoded(RGB.convert('P')), ''),
+    'grey.png': (encoded(RGB.convert('L')), ''),
+    'bilevel.png': (encoded(RGB.convert('1')), ''),
+    'grey16.png': (encoded(Image.fromarray(np.full((64, 64), 40000, np.uint16))), ''),
+    'cmyk.jpg': (encoded(RGB.convert('CMYK'), 'JPEG'), ''),
+    'alpha.png': (encoded(Image.new('RGBA', (64, 64), (9, 99, 9, 0))), 'transparent'),
+    'wide.png': (encoded(RGB.resize((200, 40))), ''),
+    'animated.gif': (encoded(RGB, 'GIF', save_all=True, append_images=[RGB.rotate(90)]), 'first of 2 frames'),
+    'sideways.jpg': (sideways(), ''),
     'picture named wrong.txt': (encoded(RGB), '')}
 BAD = {  # name: (bytes, what is said of it)
-    'empty.png': (b'', 'is empty'), 'cut.png': (encoded(RGB)[:2000], 'damaged'), 'text.png': (b'hello', 'not a picture'),
-    'dot.png': (encoded(RGB.resize((1, 1))), '1×1'), 'huge.png': (png_header(12000, 9000), '12000×9000'),
+    'empty.png': (b'', 'is empty'),
+    'cut.png': (encoded(RGB)[:2000], 'damaged'),
+    'text.png': (b'hello', 'not a picture'),
+    'dot.png': (encoded(RGB.resize((1, 1))), '1×1'),
+    'huge.png': (png_header(12000, 9000), '12000×9000'),
     'bomb.png': (png_header(60000, 60000), 'too many pixels')}
-PROMPTS = {'a  cat   on grass': '', 'a cat, on grass!': '', 'a zebra on grass': '', '猫 на траве': '', '🐈': '', 'cat ' * 50: 'cut off'}
+PROMPTS = {  # prompt: what is said of it
+    'a  cat   on grass': '', 'a cat, on grass!': '', 'a zebra on grass': '', '猫 на траве': '', '🐈': '',
+    'cat ' * 50: 'cut off'}
 
 
 @pytest.fixture
@@ -93,12 +105,20 @@ def inverted(run, tmp_path):
 
 
 @pytest.mark.parametrize('options, said', [
-    (['a dog', '--blend', 'tiger', 'dog'], "'tiger' is not in the prompt 'a cat, on grass'; its words are: a, cat, ,, on, grass"),
-    (['a dog', '--blend', 'cat', 'tiger'], "its words are: a, dog"), (['a dog', '--weight', 'cat', '2'], "its words are: a, dog"),
-    (['a dog', '--weight', 'dog', 'much'], "'much'"), (['a dog', '--tau-cross', '2'], 'tau_cross is 2.0'), ([''], 'prompt is empty'),
-    (['a dog', '--mask', 'none.png'], 'none.png does not exist'), (['a dog', '-o', 'x.doc'], 'x.doc'), (['a dog', '--threshold', '2'], 'threshold is 2.0'),
-    (['a dog', '--device', 'abacus'], "'abacus'"), (['a dog', '--blend', 'a', 'b', 'c'], 'use a word, or a pair'), (['a dog', '-o', '.'], 'is a folder'),
-    (['a dog', '-o', 'in.png/x.png'], 'cannot be written')])
+    (['a dog', '--blend', 'tiger', 'dog'],
+     "'tiger' is not in the prompt 'a cat, on grass'; its words are: a, cat, ,, on, grass"),
+    (['a dog', '--blend', 'cat', 'tiger'], 'its words are: a, dog'),
+    (['a dog', '--blend', 'a', 'b', 'c'], 'use a word, or a pair'),
+    (['a dog', '--weight', 'cat', '2'], 'its words are: a, dog'),
+    (['a dog', '--weight', 'dog', 'much'], 'dog much'),
+    (['a dog', '--tau-cross', '2'], 'tau_cross is 2.0'),
+    (['a dog', '--threshold', '2'], 'threshold is 2.0'),
+    (['a dog', '--mask', 'none.png'], 'none.png does not exist'),
+    (['a dog', '--device', 'abacus'], "'abacus'"),
+    (['a dog', '-o', 'x.doc'], 'x.doc'),
+    (['a dog', '-o', '.'], 'is a folder'),
+    (['a dog', '-o', 'in.png/x.png'], 'cannot be written'),
+    ([''], 'prompt is empty')])
 def test_bad_edits_are_refused(run, inverted, options, said):
     status, lines = run(nulltext_edit, 'a.safetensors', *options)
     assert status == 1 and len(lines) == 1 and said in lines[0]
@@ -106,7 +126,8 @@ def test_bad_edits_are_refused(run, inverted, options, said):
 
 def test_damaged_inversions_are_refused(run, inverted, tmp_path):
     data = inverted.read_bytes()
-    spoilt = {'cut': data[:-50], 'head': data[:100], 'bit': data[:-9] + bytes([data[-9] ^ 4]) + data[-8:], 'prompt': data.replace(b'a cat, on', b'a dog, on'), 'none': b''}
+    spoilt = {'cut': data[:-50], 'head': data[:100], 'bit': data[:-9] + bytes([data[-9] ^ 4]) + data[-8:],
+              'prompt': data.replace(b'a cat, on', b'a dog, on'), 'none': b''}
     for name, b in spoilt.items():
         (tmp_path/name).write_bytes(b)
         status, lines = run(nulltext_edit, name, 'a dog')
@@ -118,8 +139,9 @@ def test_inversions_of_other_settings_are_refused(run, inverted, tmp_path):
     status, lines = run(nulltext_edit, 'a.safetensors', 'a dog', '--model', 'other')
     assert status == 1 and 'made with model' in lines[-1]
     with safe_open(inverted, 'pt') as f: header, path, phis = f.metadata(), f.get_tensor('path'), f.get_tensor('phis')
-    for other in (dict(path=path[:2], phis=phis), dict(path=path.reshape(3, 1, -1, 8, 32), phis=phis)):  # fewer steps, another size
-        save_file(other, tmp_path/'other.safetensors', header)
+    wide = path.reshape(*path.shape[:3], path.shape[-2]//2, 2*path.shape[-1])
+    for other in (path[:2], wide):  # fewer steps, another size
+        save_file(dict(path=other, phis=phis), tmp_path/'other.safetensors', header)
         status, lines = run(nulltext_edit, 'other.safetensors', 'a dog')
         assert status == 1 and 'checksum' in lines[0]
     pipe, inv = load_pipe(), Inversion.load(inverted)
@@ -131,7 +153,8 @@ def test_inversions_of_other_settings_are_refused(run, inverted, tmp_path):
 
 def test_a_place_that_cannot_be_written_is_found_out_first(run, tmp_path):
     RGB.save('in.png')
-    for command, argv in ((nulltext_invert, ['in.png', 'a cat', '--T', '1', '-o', 'in.png/x']), (nulltext_demo, ['--T', '1', '--out', 'in.png/x'])):
+    for command, argv in ((nulltext_invert, ['in.png', 'a cat', '--T', '1', '-o', 'in.png/x']),
+                          (nulltext_demo, ['--T', '1', '--out', 'in.png/x'])):
         status, lines = run(command, *argv)
         assert status == 1 and len(lines) == 1 and 'cannot be written' in lines[0]
 

@@ -1,4 +1,4 @@
-"How the code reads: public functions say what they take and give, and none is long. Lines are left to ruff: `make lint`."
+"How the code reads: public functions say what they take and give, and none is long. Lines are left to ruff."
 import ast, io, tokenize
 from statistics import median
 

@@ -103,32 +103,39 @@ def place(name, href):
     return posixpath.normpath(posixpath.join(posixpath.dirname(name), unquote(href)))
 
 
+def hrefs(page, selector):
+    "Where the links that `selector` finds lead."
+    return page.evaluate('s => [...document.querySelectorAll(s)].map(e => e.getAttribute("href"))', selector)
+
+
 def test_links_resolve(readers, docs):
     ids, links = {}, []
     for name in PAGES:
         page = readers(name).page
         ids[f'{name}.html'] = page.evaluate('() => [...document.querySelectorAll("[id]")].map(e => e.id)')
-        links += [(name, h) for h in page.evaluate('() => [...document.querySelectorAll("a[href]")].map(e => e.getAttribute("href"))')]
+        links += [(name, h) for h in hrefs(page, 'a[href]')]
     bad = []
     for name, href in links:
         u = urlsplit(href)
         if u.scheme or not href: continue
         target = place(name, u.path) if u.path else f'{name}.html'
-        if not (docs/target).is_file() or (u.fragment and unquote(u.fragment) not in ids.get(target, ())): bad.append((name, href))
+        lost = u.fragment and unquote(u.fragment) not in ids.get(target, ())
+        if lost or not (docs/target).is_file(): bad.append((name, href))
     assert not bad
     assert not [i for n in ids for i, k in Counter(ids[n]).items() if k > 1], 'ids that stand twice on a page'
-    assert not [p for p in PAGES if not any(n != p and place(n, h.split('#')[0]) == f'{p}.html' for n, h in links)], 'pages that no page links to'
+    linked = {(n, place(n, h.split('#')[0])) for n, h in links}
+    alone = [p for p in PAGES if not any(to == f'{p}.html' and n != p for n, to in linked)]
+    assert not alone, 'pages that no page links to'
 
 
 def test_reading_order(on):
     "The sidebar holds every page once, and next leads through them in its order."
     page = on('index')
-    bar = page.evaluate('() => [...document.querySelectorAll("#quarto-sidebar a[href]")].map(e => e.getAttribute("href"))')
+    bar = hrefs(page, '#quarto-sidebar a[href]')
     assert sorted(bar) == sorted(f'{p}.html' for p in PAGES)
     sections = page.locator('.sidebar-item-section > .sidebar-item-container .menu-text').all_inner_texts()
     assert sections == ['Learn', 'Edit', 'World', 'Measure', 'App', 'Reference']
-    mapped = page.evaluate('() => [...document.querySelectorAll(".map a")].map(e => e.getAttribute("href"))')
-    assert mapped == [p for p in bar if p != 'index.html'], 'the map and the sidebar differ'
+    assert hrefs(page, '.map a') == [p for p in bar if p != 'index.html'], 'the map and the sidebar differ'
     for here, there in zip(bar, bar[1:]):
         assert place(here, on(here[:-5]).locator('.nav-page-next a').get_attribute('href')) == there
         assert place(there, on(there[:-5]).locator('.nav-page-previous a').get_attribute('href')) == here
@@ -143,21 +150,22 @@ def test_no_sideways_scroll_on_a_phone(on, name):
     assert wide <= 390
 
 
+AXE = '''async runOnly => (await axe.run(document, {resultTypes: ['violations'], runOnly})).violations.map(
+    v => `${v.id}: ${v.nodes.length} × ${v.nodes[0].target} ${v.nodes[0].failureSummary.split('\\n').slice(1, 2)}`)'''
+
+
 @each_page
 def test_accessible(on, name):
-    "axe-core's rules, contrast and names among them, in the light and in the dark; what is hidden at first is shown to it too."
+    "axe-core's rules, in the light and, as to contrast, in the dark; what is hidden at first is shown to it, too."
     import axe_playwright_python
     page = on(name)
     if not page.evaluate('"axe" in window'):
         page.evaluate((Path(axe_playwright_python.__file__).parent/'axe.min.js').read_text(encoding='utf-8'))
-    run = '''async () => (await axe.run(document, {resultTypes: ['violations'],
-        runOnly: {type: 'tag', values: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa']}}))
-        .violations.map(v => `${v.id}: ${v.nodes.length} × ${v.nodes[0].target} ${v.nodes[0].failureSummary.split('\\n').slice(1, 2)}`)'''
-    assert not page.evaluate(run)
+    assert not page.evaluate(AXE, dict(type='tag', values=['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa']))
     page.evaluate('smalldocsToggleScheme()')
     try:
         page.wait_for_function('document.documentElement.classList.contains("quarto-dark")')
-        dark = page.evaluate(run.replace("runOnly: {type: 'tag', values: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa']}", "runOnly: ['color-contrast']"))
+        dark = page.evaluate(AXE, ['color-contrast'])
     finally:
         page.evaluate('smalldocsToggleScheme()')
     assert not dark
@@ -200,7 +208,7 @@ def test_before_and_after(on):
     assert figs.count() >= 3
     fig = figs.first
     slider, stage = fig.locator('input'), fig.locator('div').first
-    at = lambda: float(stage.evaluate('e => getComputedStyle(e).getPropertyValue("--x")').strip().rstrip('%'))
+    def at(): return float(stage.evaluate('e => getComputedStyle(e).getPropertyValue("--x")').strip().rstrip('%'))
     start = at()
     slider.focus()
     page.keyboard.press('ArrowRight')
@@ -224,7 +232,7 @@ def test_slider_through_steps(on, name):
     page = on(name)
     fig = figures(page, '> output').first
     slider = fig.locator('input')
-    shown = lambda: [i.get_attribute('alt') for i in fig.locator('img').all() if i.is_visible()]
+    def shown(): return [i.get_attribute('alt') for i in fig.locator('img').all() if i.is_visible()]
     before, rows = shown(), fig.locator('> div > div').count()
     assert len(before) == rows >= 2
     slider.focus()
@@ -246,7 +254,7 @@ def test_words_light_up(on, name):
     fig = figures(page, 'button[aria-pressed]').first
     words, layers = fig.locator('button').all(), fig.locator('[data-i]').all()
     assert len(words) == len(layers) > 2
-    lit = lambda: [i for i, l in enumerate(layers) if l.is_visible()]
+    def lit(): return [i for i, l in enumerate(layers) if l.is_visible()]
     fig.scroll_into_view_if_needed()
     assert lit() == []
     words[1].hover()
@@ -277,11 +285,12 @@ def test_grid_of_settings(on, name):
     fig = figures(page, 'form').first
     large, choices = fig.locator('img').first, fig.locator('input').all()
     names = [c.get_attribute('aria-label') for c in choices]
-    chosen = lambda: [i for i, c in enumerate(choices) if c.is_checked()]
+    def chosen(): return [i for i, c in enumerate(choices) if c.is_checked()]
     def agree(i):
         assert chosen() == [i] and large.get_attribute('alt') == fig.locator('output').inner_text() == names[i]
         assert large.get_attribute('src') == fig.locator('form img').nth(i).get_attribute('src')
-        assert [c.evaluate('e => e.style.boxShadow') != 'none' for c in choices] == [j == i for j in range(len(choices))]
+        ringed = [c.evaluate('e => e.style.boxShadow') != 'none' for c in choices]
+        assert ringed == [j == i for j in range(len(choices))]
     cols = len({n.split(', ')[1] for n in names})
     agree(chosen()[0])
     choices[0].click()
@@ -311,7 +320,8 @@ def test_touch(browser, docs):
     slider.scroll_into_view_if_needed()
     box = slider.bounding_box()
     page.touchscreen.tap(box['x'] + 3, box['y'] + box['height']/2)
-    assert slider.input_value() == '0' and steps.locator('output').inner_text() == slider.get_attribute('aria-valuetext')
+    assert slider.input_value() == '0'
+    assert steps.locator('output').inner_text() == slider.get_attribute('aria-valuetext')
     page.locator('.quarto-btn-toggle').tap()
     assert page.locator('#quarto-sidebar a[href="../inversion.html"]').is_visible()
     context.close()

@@ -9,11 +9,13 @@ from nulltext_nb.cli import nulltext_demo
 from nulltext_nb.world.art import fetch_art, mk_atlas
 from nulltext_nb.world.scenes import EXAMPLE, EXAMPLE_FILE
 
-SHOWN = {'penguin': 'cat → penguin', 'blue': 'red → blue', 'beach': 'on grass → on the beach'}  # under the sliders of the home page
+# Under the sliders of the home page
+SHOWN = {'penguin': 'cat → penguin', 'blue': 'red → blue', 'beach': 'on grass → on the beach'}
 
 if __name__ == '__main__':
     root = Path(__file__).resolve().parents[1]
-    if 'atlas' in sys.argv: mk_atlas(fetch_art(root/'.sprites')).save(DATA/'atlas.webp', lossless=True, method=6)  # needs npm and resvg_py
+    if 'atlas' in sys.argv:  # needs npm and resvg_py
+        mk_atlas(fetch_art(root/'.sprites')).save(DATA/'atlas.webp', lossless=True, method=6)
     EXAMPLE.draw(256).save(EXAMPLE_FILE)
     if nulltext_demo(['--out', str(root/'out'/'demo')]): sys.exit(1)
     demo, images = root/'out'/'demo', root/'nbs'/'images'

@@ -17,7 +17,7 @@ from pages import finish, prepare
 def shown(cell):
     "`cell` as the site shows it, without directives, or None if it is hidden."
     if cell.cell_type != 'code': return cell
-    says = lambda *ds: any(re.search(rf'^#\|\s*{d}\s*$', cell.source, re.M) for d in ds)
+    def says(*ds): return any(re.search(rf'^#\|\s*{d}\s*$', cell.source, re.M) for d in ds)
     if says('hide', 'include: *false', r'default_exp.*'): return None
     no_source, no_output = says('echo: *false', 'hide_input'), says('output: *false', 'hide_output')
     cell.source = '' if no_source else re.sub(r'^#\|.*\n?', '', cell.source, flags=re.M).strip()
@@ -71,7 +71,8 @@ def rename(proc, # nbdev's processed notebooks
     files = [*proc.rglob('*.ipynb')]
     pages = [p.relative_to(proc).with_suffix('').as_posix() for p in files]
     # a whole relative path: `../lab/40_edits.ipynb` is another page, `nbs/lab/40_edits.ipynb` in an address is a file
-    names = re.compile(rf"(?<![\w/])((?:\.\./)?(?:[a-z_]+/)?)({'|'.join({p.split('/')[-1] for p in pages})})\.(ipynb|html)\b")
+    stems = '|'.join({p.split('/')[-1] for p in pages})
+    names = re.compile(rf"(?<![\w/])((?:\.\./)?(?:[a-z_]+/)?)({stems})\.(ipynb|html)\b")
     config = proc/'_quarto.yml'
     config.write_text(spread(config.read_text(encoding='utf-8'), pages), encoding='utf-8')
     for p in [*files, config]:

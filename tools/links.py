@@ -9,7 +9,8 @@ def relink(text,  # Any text
     ):
     "`text` with its Colab badges and its install lines pointing to the repository of `cfg`."
     repo, any_repo = f'{cfg.user}/{cfg.repo}', r'[\w.-]+/[\w.-]+'
-    text = re.sub(rf'(colab\.research\.google\.com/github/){any_repo}/blob/[\w.-]+/nbs/', rf'\g<1>{repo}/blob/{cfg.branch}/nbs/', text)
+    colab = r'(colab\.research\.google\.com/github/)'
+    text = re.sub(rf'{colab}{any_repo}/blob/[\w.-]+/nbs/', rf'\g<1>{repo}/blob/{cfg.branch}/nbs/', text)
     text = re.sub(rf'(git clone -q --depth 1 https://github\.com/){any_repo}', rf'\g<1>{repo}', text)
     return re.sub(rf'(git\+https://github\.com/){any_repo}', rf'\g<1>{repo}', text)
 

@@ -12,7 +12,8 @@ def src(cell): return ''.join(cell['source'])
 
 
 def mk_code(source, cell_id):
-    return dict(cell_type='code', execution_count=None, id=cell_id, metadata={'language': 'python'}, outputs=[], source=source)
+    meta = {'language': 'python'}
+    return dict(cell_type='code', execution_count=None, id=cell_id, metadata=meta, outputs=[], source=source)
 
 
 def doc_name(node):
@@ -39,11 +40,11 @@ def tell_code(nb,  # The notebook as processed by nbdev: exported cells are gone
               raw  # The notebook as written
     ):
     "Show exported code in full: these pages teach it. Its heading, its link to the file and its anchor stay."
-    is_doc = lambda c: re.search(r'^show_doc\((.*)\)', src(c), re.M)
+    def is_doc(c): return re.search(r'^show_doc\((.*)\)', src(c), re.M)
     docs = {m[1]: c for c in nb['cells'] if (m := is_doc(c))}
     kept = [c for c in nb['cells'] if not is_doc(c)]
     place, have = {}, {c['id'] for c in kept}
-    exported = lambda c: c['cell_type'] == 'code' and re.search(r'^#\|\s*exporti?\b', src(c), re.M)
+    def exported(c): return c['cell_type'] == 'code' and re.search(r'^#\|\s*exporti?\b', src(c), re.M)
     for i, c in enumerate(raw['cells']):
         if not exported(c): continue
         before = next((o['id'] for o in raw['cells'][i+1:] if o['id'] in have), None)
@@ -52,7 +53,8 @@ def tell_code(nb,  # The notebook as processed by nbdev: exported cells are gone
         for j, (name, text) in enumerate(pieces(code)):
             if name in docs: place.setdefault(before, []).append(with_code(docs.pop(name), text))
             else: place.setdefault(before, []).append(mk_code(text, f'{c["id"]}{j}'))
-    nb['cells'] = [o for c in kept for o in (*place.pop(c['id'], []), c)] + [o for cs in place.values() for o in cs] + list(docs.values())
+    placed = [o for c in kept for o in (*place.pop(c['id'], []), c)]
+    nb['cells'] = placed + [o for cs in place.values() for o in cs] + list(docs.values())
 
 
 def with_code(cell, code):
@@ -68,16 +70,22 @@ def doors(text):
     "The Colab badge as two links, without the picture that it would fetch."
     def links(m):
         nb = re.sub(r'^https://colab\.research\.google\.com/github/', 'https://github.com/', m[1])
-        return (f'<p class="doors"><a href="{m[1]}"><i class="bi bi-play-circle" aria-hidden="true"></i> Open in Colab</a> '
-                f'<a href="{nb}"><i class="bi bi-journal-code" aria-hidden="true"></i> Notebook on GitHub</a></p>')
+        def link(href, icon, words):
+            return f'<a href="{href}"><i class="bi bi-{icon}" aria-hidden="true"></i> {words}</a>'
+        colab, github = link(m[1], 'play-circle', 'Open in Colab'), link(nb, 'journal-code', 'Notebook on GitHub')
+        return f'<p class="doors">{colab} {github}</p>'
     return re.sub(r'\[!\[Open in Colab\]\([^)]*\)\]\(([^)]*)\)', links, text)
 
 
 def unnest(text):
     "`text` without the links that nbdev puts around code: those inside another link, and those to private names."
     inner = r'\[(`[^`\n]*`)\]\([^()\s]*\)'
-    text = re.sub(rf'\[((?:[^\[\]\n]|{inner})*)\]\(([^()\s]*)\)', lambda m: '[' + re.sub(inner, r'\1', m[1]) + f']({m[3]})', text)
+    def bare(m): return '[' + re.sub(inner, r'\1', m[1]) + f']({m[3]})'
+    text = re.sub(rf'\[((?:[^\[\]\n]|{inner})*)\]\(([^()\s]*)\)', bare, text)
     return re.sub(r'\[(`_\w*`)\]\([^()\s]*\)', r'\1', text)
+
+
+def for_colab(cell): return cell['cell_type'] == 'code' and '/content ]' in src(cell)
 
 
 def prepare(proc, # nbdev's processed notebooks
@@ -85,9 +93,9 @@ def prepare(proc, # nbdev's processed notebooks
     ):
     "Turn processed notebooks into pages to read."
     for p in proc.rglob('*.ipynb'):
-        nb, raw = json.loads(p.read_text(encoding='utf-8')), json.loads((nbs/p.relative_to(proc)).read_text(encoding='utf-8'))
+        nb, raw = [json.loads(f.read_text(encoding='utf-8')) for f in (p, nbs/p.relative_to(proc))]
         tell_code(nb, raw)
-        nb['cells'] = [c for c in nb['cells'] if not (c['cell_type'] == 'code' and '/content ]' in src(c))]  # for Colab alone
+        nb['cells'] = [c for c in nb['cells'] if not for_colab(c)]
         for c in nb['cells']:
             if c['cell_type'] == 'markdown': c['source'] = doors(unnest(src(c)))
         p.write_text(json.dumps(nb, ensure_ascii=False), encoding='utf-8')
@@ -114,9 +122,9 @@ def mend(html, # A rendered page
     html = re.sub(r'https://cdn\.jsdelivr\.net/npm/katex@[\d.]+/dist/', f'{up}site_libs/katex/', html)
     script = f'<script src="{up}site_libs/smalldocs.js"'
     html = html.replace(script, SEARCH.replace('UP', up) + script)
-    html = re.sub(r'<pre class="sourceCode', '<pre tabindex="0" class="sourceCode', html)  # a wide one scrolls by the arrow keys
-    html = re.sub(r'<pre>(?=<code)', '<pre tabindex="0">', html)
-    return html
+    # A wide listing scrolls by the arrow keys
+    html = html.replace('<pre class="sourceCode', '<pre tabindex="0" class="sourceCode')
+    return re.sub(r'<pre>(?=<code)', '<pre tabindex="0">', html)
 
 
 def words(text):
@@ -125,13 +133,16 @@ def words(text):
     return re.sub(r'\\([a-zA-Z]+)', r'\1', text).removesuffix(' source').strip()
 
 
+IMPORT = r'@import\s*(?:url\([^)]*\)|"[^"]*"|\'[^\']*\')[^;]*;'  # in CSS
+
+
 def finish(docs # The rendered site
     ):
     "Put beside the pages what they would fetch, and mend them."
     libs = docs/'site_libs'
     shutil.copytree(VENDOR/'katex', libs/'katex', dirs_exist_ok=True)
     for css in (libs/'themes').glob('*.css'):  # themes ask for web fonts; the system's are as good
-        css.write_text(re.sub(r'@import\s*(?:url\([^)]*\)|"[^"]*"|\'[^\']*\')[^;]*;', '', css.read_text(encoding='utf-8')), encoding='utf-8')
+        css.write_text(re.sub(IMPORT, '', css.read_text(encoding='utf-8')), encoding='utf-8')
     index = json.loads((docs/'search.json').read_text(encoding='utf-8'))
     index = json.dumps([e | {'text': words(e['text'])} for e in index], ensure_ascii=False)
     (docs/'search.json').write_text(index, encoding='utf-8')
