@@ -22,14 +22,14 @@ def _pixel_grid(im):
     y, x = np.mgrid[:im.height, :im.width]*128/im.height
     return x, y
 
-# %% ../../nbs/world/40_styles.ipynb #8fb78a12
+# %% ../../nbs/world/40_styles.ipynb #652a2c09
 def pencil(im, rng):
     "Lines at the edges and hatching in the dark, on warm paper."
     g, around = _grey(_blur(im, 0.6)), _grey(_blur(im, 4))
     out = 250*np.clip(g/(around+1e-3), 0, 1)**2.5
     x, y = _pixel_grid(im)
-    out = np.where((g<150) & ((x+y)%8 < 2.5), out*0.74, out)
-    out = np.where((g<85) & ((x-y)%8 < 2.5), out*0.74, out)
+    out = np.where((g<150) & ((x+y)%8 < 2.5), out*0.8, out)
+    out = np.where((g<85) & ((x-y)%8 < 2.5), out*0.8, out)
     return _picture(out[..., None]*np.array([1, 0.985, 0.95]))
 
 # %% ../../nbs/world/40_styles.ipynb #c95c500f
