@@ -2,16 +2,14 @@
 
 What cannot be made narrow, the memory, is measured on the full size with tensors that hold no numbers.
 """
-import ast, json, re, shutil, warnings, weakref
+import json, re, shutil, warnings, weakref
 from contextlib import contextmanager, nullcontext
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT
 from diffusers import AutoencoderKL, DDIMScheduler, PNDMScheduler, StableDiffusionPipeline, UNet2DConditionModel
-from IPython.core.inputtransformer2 import TransformerManager
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -493,61 +491,3 @@ def test_memory(name, latent, dtypes):
             if not checkpointing: plain = kept, peak
             else: assert kept < plain[0]/3 and peak < plain[1]/2
             assert need[dtype, checkpointing] < (T4/2 if dtype == torch.float16 else T4)
-
-
-# ---- The pages and the package name no number of one model
-
-def tree_of(nb, exported):
-    "The code of a page as one syntax tree: cells that are exported, or those that are not."
-    cells = json.loads(nb.read_text(encoding='utf-8'))['cells']
-    src = [''.join(c['source']) for c in cells if c['cell_type'] == 'code']
-    shell = TransformerManager().transform_cell
-    return ast.parse('\n'.join(shell(s) for s in src if bool(re.search(r'^#\|\s*exporti?\b', s, re.M)) == exported))
-
-
-class Loads(ast.NodeVisitor):
-    "Calls of `load_pipe`, without those that are made to fail."
-    def __init__(self, tree):
-        self.found = []
-        self.visit(tree)
-    def visit_With(self, node):
-        if 'expect_fail' not in ast.unparse(node.items[0]): self.generic_visit(node)
-    def visit_Call(self, node):
-        if ast.unparse(node.func) == 'load_pipe': self.found.append(node)
-        self.generic_visit(node)
-
-
-# the embedded model's own pages: its world and its measurement, and the demo
-OWN = ('10_stats', '30_card', '40_edits', '50_race')
-PAGES = [p for p in sorted((ROOT/'nbs').rglob('[0-9]*.ipynb')) if p.stem not in OWN and p.parent.name != 'world']
-
-
-@pytest.mark.parametrize('nb', PAGES, ids=lambda p: p.stem)
-def test_one_constant_chooses_the_model(nb):
-    tree = tree_of(nb, exported=False)
-    loads = Loads(tree).found
-    if not loads: return
-    for call in loads:
-        named = call.args and ast.unparse(call.args[0]) != 'None'
-        assert named, f'line {call.lineno}: {ast.unparse(call)}: say load_pipe(MODEL)'
-    kinds = ast.Assign, ast.AugAssign, ast.NamedExpr
-    at = [n for n in ast.walk(tree) if isinstance(n, kinds) and 'MODEL' in ast.unparse(n).split('=')[0].split()]
-    assert [ast.unparse(n) for n in at] == ['MODEL = None']
-    first = min(loads, key=lambda n: n.lineno)
-    assert ast.unparse(first) == 'load_pipe(MODEL)' and at[0].lineno < first.lineno
-    code = [ast.unparse(n) for n in tree.body if not isinstance(n, (ast.Import, ast.ImportFrom))]
-    assert code.index('MODEL = None') <= 3, 'MODEL stands at the top'
-
-
-MODULES = [p for p in sorted((ROOT/'nulltext_nb').rglob('*.py'))
-           if p.parent.name != 'world'
-           and p.stem not in ('pie_files', '_modidx', '__init__')]  # PIE-Bench's own pictures have 512 pixels
-
-
-@pytest.mark.parametrize('file', MODULES, ids=lambda p: p.stem)
-def test_no_number_of_one_model(file):
-    "Tokens, scale, sides: from the tokenizer, the VAE's configuration, the tensors."
-    tree = ast.parse(file.read_text(encoding='utf-8'))
-    numbers = [n for n in ast.walk(tree) if isinstance(n, ast.Constant) and type(n.value) in (int, float)]
-    found = [f'line {n.lineno}: {n.value}' for n in numbers if n.value in (77, 0.18215, 512, 768, 64)]
-    assert not found
