@@ -106,7 +106,7 @@ def test_bad_mapping_files_are_refused(tmp_path, text, said):
 # ---- The columns without networks
 
 def test_values_by_hand(pair):
-    "Grey 100 against grey 151 is 0.2 of the range: MSE 0.04, 13.979 dB. The mask is the upper half, 256 rows, and the frame."
+    "Grey 100 against grey 151 is 0.2 of the range: MSE 0.04, 13.979 dB. The upper half and the frame are masked."
     p = replace(pair, runs=[0, PIE_SIDE*PIE_SIDE//2])
     free = (PIE_SIDE//2 - 1)*(PIE_SIDE - 2)  # unedited pixels: 255 rows of 510
     u = free/PIE_SIDE**2

@@ -131,7 +131,7 @@ def bench_two(pipe, # From `load_pipe`
 # %% ../../nbs/lab/30_card.ipynb #eb8914d0
 @torch.no_grad()
 def scene_maps(pipe, # From `load_pipe`
-               scene:Scene,
+               scene:Scene, # What is drawn
                times:tuple, # Timesteps
                gen:torch.Generator # Of the noise
     )->list: # Of (is it a noun?, map (h,w), mask (H,W)), one for each noun and material

@@ -75,8 +75,9 @@ class PiePair:
     runs:list           # The mask, see `decode_mask`
     type:str            # One of `TYPES`
     digest:str          # Of entry and picture
-    def mask(self, border=True): # See `decode_mask`
-        "Where the edit may go, (H,W) bool."
+    def mask(self, border:bool=True # See `decode_mask`
+        )->np.ndarray: # (H,W) bool
+        "Where the edit may go."
         return decode_mask(self.runs, border)
 
 def _fields(item):

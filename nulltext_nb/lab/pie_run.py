@@ -29,7 +29,7 @@ from ..store import check_writable
 P2P = ('words', 'reference')
 
 def blend_words(tok, # The pipeline's tokenizer
-                pair:PiePair
+                pair:PiePair # From `read_pie`
     )->tuple: # Of two words, or None
     "The pair's blended words if both are in their captions, else None."
     if len(pair.blend)!=2: return None

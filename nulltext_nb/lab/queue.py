@@ -17,7 +17,7 @@ from ..checks import check
 from .stats import code_digest
 
 # %% ../../nbs/lab/20_queue.ipynb #b0fdf53e
-def process_device():
+def process_device()->str: # Such as 'cuda:1', or None
     "The GPU that belongs to this process when a launcher started several, else None."
     rank = os.environ.get('LOCAL_RANK')
     return f'cuda:{rank}' if rank and torch.cuda.is_available() else None

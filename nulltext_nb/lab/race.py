@@ -31,8 +31,8 @@ from ..world.art import HELD_OUT
 # %% ../../nbs/lab/50_race.ipynb #979bdcb5
 @contextmanager
 def weight_gradients(pipe, # From `load_pipe`
-                     on:bool # Inside of the block; behind it they are frozen
-    ):
+                     on:bool # Do the UNet's weights ask for gradients?
+    ): # A `with` block; behind it they are frozen
     "Let the UNet's weights ask for gradients, or not."
     pipe.unet.requires_grad_(on)
     try: yield
