@@ -81,6 +81,7 @@ def adam_update(loss:torch.Tensor, # (k,)
         phi.grad = grad/_SCALE
         adam.step()
 
+# %% ../nbs/40_nulltext.ipynb #7e3be28a
 def fit_null(loss_of:Callable, # From embeddings (k,n,d) of the pictures numbered in a list to losses (k,)
              phi:torch.Tensor, # Where to start, (b,n,d)
              preset:Preset, # How to
@@ -110,6 +111,7 @@ class NullFit:
     losses:list             # One list of losses per step, each the worst picture's
     extra:torch.Tensor=None # What is added to every step, (T,b,c,h,w), by solvers that need it
 
+# %% ../nbs/40_nulltext.ipynb #c08e6159
 def fit_nulls(pipe, # From `load_pipe`
               pivots:torch.Tensor, # From `ddim_invert`, (T+1,b,c,h,w)
               cond:torch.Tensor, # Prompt embeddings, (b,n,d)

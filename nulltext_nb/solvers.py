@@ -98,6 +98,7 @@ def secant_length(a:torch.Tensor, # Length of the trial step, (b,)
     best = a*_dot(r, d)/_dot(d, d).clamp_min(1e-12)
     return torch.minimum(best.clamp_min(0.05*a), 4*a).clamp_min(1e-6)
 
+# %% ../nbs/50_solvers.ipynb #16aab17f
 def noise_and_back(pipe, # From `load_pipe`
                    z_bar:torch.Tensor, # Where the guided path is, (b,c,h,w)
                    t:int, # Its time
@@ -137,6 +138,7 @@ def solve_null(pipe, # From `load_pipe`
         a = torch.where(due, secant_length(trial, r, r1), a)
     return phi, eps, a, seen
 
+# %% ../nbs/50_solvers.ipynb #9c9c9961
 def along_chord(pipe, # From `load_pipe`
                 z_bar:torch.Tensor, # Where the guided path is, (b,c,h,w)
                 t:int, # Its time
@@ -151,6 +153,7 @@ def along_chord(pipe, # From `load_pipe`
     share = (_dot(r, d)/_dot(d, d).clamp_min(1e-12)).clamp(0, 1)
     return phi + _as(share, phi)*(cond - phi), share
 
+# %% ../nbs/50_solvers.ipynb #5037d9c4
 def fit_least_squares(pipe, # From `load_pipe`
                       pivots:torch.Tensor, # From `ddim_invert`, (T+1,b,c,h,w)
                       cond:torch.Tensor, # Prompt embeddings, (b,n,d)
@@ -199,6 +202,7 @@ def _adam(pipe, z0, cond, null, T, w, cb=None, preset='paper')->NullFit:
 SOLVERS = dict(fast=_fast, least_squares=_least_squares, prompt=_prompt,
                **{name: partial(_adam, preset=name) for name in PRESETS})
 
+# %% ../nbs/50_solvers.ipynb #fe2c5315
 def resolve(solver:str|Preset|Callable # One of `SOLVERS`, a `Preset`, or a function of your own
     )->Callable: # (pipe, z0, cond, null, T, w, cb) to a `NullFit`, each as in `solve`
     "The function that `solver` means; `ValueError` if it means none."
@@ -213,8 +217,8 @@ def check_solver(solver:str|Preset|Callable, # As in `solve`
                  T:int # DDIM steps
     ):
     "Raise `ValueError` unless `solver` can be used for `T` steps."
-    how = resolve(solver)
-    if 'preset' in (found := getattr(how, 'keywords', {})): get_preset(found['preset'], T)
+    resolve(solver)
+    if isinstance(solver, Preset) or solver in PRESETS: get_preset(solver, T)
 
 def solver_steps(solver:str|Preset|Callable, # As in `solve`
                  T:int # DDIM steps
@@ -222,6 +226,7 @@ def solver_steps(solver:str|Preset|Callable, # As in `solve`
     "How often `solve` calls its `cb`; a function of your own is supposed to walk up and to fit."
     return T if solver=='prompt' else 2*T
 
+# %% ../nbs/50_solvers.ipynb #addfbc20
 def solve(pipe, # From `load_pipe`
           z0:torch.Tensor, # Latents of real pictures, (b,c,h,w)
           cond:torch.Tensor, # Embeddings of their captions, (b,n,d)
