@@ -5,7 +5,8 @@ import pytest
 import torch
 from accelerate import cpu_offload, cpu_offload_with_hook
 from diffusers import (ControlNetModel, DDIMScheduler, DPMSolverMultistepScheduler, EulerDiscreteScheduler,
-                       UniPCMultistepScheduler, PNDMScheduler, StableDiffusionControlNetPipeline, StableDiffusionPipeline)
+                       PNDMScheduler, StableDiffusionControlNetPipeline, StableDiffusionPipeline,
+                       UniPCMultistepScheduler)
 from diffusers.models.attention_processor import AttnProcessor, IPAdapterAttnProcessor2_0
 from peft import LoraConfig
 from PIL import Image
