@@ -17,7 +17,7 @@ from nulltext_nb import pipeline
 from nulltext_nb.attention import AttentionStore, controlled
 from nulltext_nb.editing import edit, invert
 from nulltext_nb.inversion import sample
-from nulltext_nb.pipeline import (EMBEDDED, PARTS, check_ready, decode, embed, encode, fingerprint, load_pipe,
+from nulltext_nb.pipeline import (EMBEDDED, PARTS, check_ready, embed, encode, fingerprint, load_pipe,
                                   random_pipe, ready)
 from nulltext_nb.scheduler import eps_theta
 
@@ -73,6 +73,15 @@ def test_a_schedule_that_ends_in_pure_noise(image):
     abar = pipe.scheduler.alphas_cumprod
     assert torch.equal(ready(pipe).scheduler.alphas_cumprod, abar) and abar[-1] == 0
     assert invert(pipe, image, SOURCE, T=50, progress=False).path.isfinite().all()
+
+
+@pytest.mark.parametrize('kind', [PNDMScheduler, EulerDiscreteScheduler])
+def test_a_pipe_that_is_not_ready_is_refused_by_name(pipe, image, kind):
+    inv = invert(pipe, image, SOURCE, T=1, progress=False)
+    pipe.scheduler = kind.from_config(pipe.scheduler.config)
+    with pytest.raises(ValueError, match=rf'{kind.__name__}, .* ready\(pipe\)'): invert(pipe, image, SOURCE, T=1)
+    with pytest.raises(ValueError, match=rf'{kind.__name__}, .* ready\(pipe\)'): edit(pipe, inv, TARGET)
+    assert edit(ready(pipe), inv, TARGET, progress=False).size == (64, 64)
 
 
 def test_weights_are_frozen(pipe):
@@ -171,11 +180,12 @@ def test_training_changes_the_fingerprint(pipe):
 def test_weights_that_come_and_go(pipe, image, solver):
     "As under `enable_sequential_cpu_offload`: weights are there while their layer runs; the gradient does not mind."
     inv = invert(pipe, image, SOURCE, T=2, solver=solver, progress=False)
+    plain = edit(pipe, inv, TARGET, blend=('cat', 'dog'), progress=False)
     for part in PARTS: cpu_offload(getattr(pipe, part), 'cpu', offload_buffers=True)
     assert next(pipe.unet.parameters()).device.type == 'meta'
     again = invert(pipe, image, SOURCE, T=2, solver=solver, progress=False)
     assert torch.allclose(again.path, inv.path, atol=1e-5) and torch.allclose(again.phis, inv.phis, atol=1e-4)
-    assert decode(pipe, again.path[-1])[0].size == (64, 64)
+    assert edit(pipe, inv, TARGET, blend=('cat', 'dog'), progress=False).tobytes() == plain.tobytes()
 
 
 def test_tensors_go_where_the_model_runs(pipe, image, monkeypatch):
