@@ -96,7 +96,8 @@ def controlled(pipe, # From `load_pipe` or `ready`
                control:Control # What is to see the maps
     ): # Yields `control`
     "Install `control` in the attention layers for a `with` block; `ValueError` if another processor stands there."
-    unet, inside = pipe.unet, [p for p in pipe.unet.attn_processors.values() if isinstance(p, ControlProcessor)]
+    unet = pipe.unet
+    inside = any(isinstance(p, ControlProcessor) for p in unet.attn_processors.values())
     check(not inside, 'another control is at work: leave its `with` block first, or make one control of the two')
     check_plain(pipe)
     saved = dict(unet.attn_processors)
@@ -152,7 +153,8 @@ def find_words(tok, # The pipeline's tokenizer
     )->list: # Token positions of every place where `phrase` stands
     "Where `phrase` is in `prompt`; a `ValueError` that lists the prompt's words if it is not."
     words = prompt_words(tok, prompt)
-    names, want = [w for w,_ in words], [w for w,_ in prompt_words(tok, phrase)]
+    names = [w for w,_ in words]
+    want = [w for w,_ in prompt_words(tok, phrase)]
     at = [i for i in range(len(names)) if want and names[i:i+len(want)]==want]
     check(at, f'{phrase!r} is not in the prompt {prompt!r}; its words are: {", ".join(names) or "(none)"}')
     return [j for i in at for _,js in words[i:i+len(want)] for j in js]

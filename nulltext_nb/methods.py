@@ -130,7 +130,8 @@ def ddpm(pipe, # From `load_pipe` or `ready`
     "Edit-friendly DDPM inversion (Huberman-Spiegelglas et al., 2024). 2T units."
     check(0<=skip<1 and round(skip*T)<T, f'skip is {skip}: it is a share of the steps, from 0 to below 1')
     z0, cond, null = prepare(pipe, image, caption)
-    gen, pairs = torch.Generator().manual_seed(seed), ddim_pairs(pipe.scheduler, T)
+    gen = torch.Generator().manual_seed(seed)
+    pairs = ddim_pairs(pipe.scheduler, T)
     def mixed(t): return pipe.scheduler.add_noise(z0, torch.randn(z0.shape, generator=gen).to(z0), torch.tensor(t))
     path = torch.stack([*(mixed(t) for t,_ in pairs), z0])
     extra = []

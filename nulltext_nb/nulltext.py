@@ -124,9 +124,11 @@ def fit_nulls(pipe, # From `load_pipe`
     check(w!=1, 'at w = 1 the null text has no effect: there is nothing to fit')
     T = len(pivots) - 1
     preset = get_preset(preset, T)
-    phi, path, phis, losses = phi.expand_as(cond), [pivots[0]], [], []
+    phi = phi.expand_as(cond)
+    path, phis, losses = [pivots[0]], [], []
     for i,(t,s) in enumerate(ddim_pairs(pipe.scheduler, T)):
-        z_bar, ab = path[-1], (abar_at(pipe.scheduler, t), abar_at(pipe.scheduler, s))
+        z_bar = path[-1]
+        ab = abar_at(pipe.scheduler, t), abar_at(pipe.scheduler, s)
         with torch.no_grad(): eps_c = eps_theta(pipe, z_bar, t, cond)
         def loss_of(phi, k):
             return null_loss(eps_theta(pipe, z_bar[k], t, phi), eps_c[k], z_bar[k], pivots[i+1][k], *ab, w)

@@ -120,7 +120,8 @@ def solve_null(pipe, # From `load_pipe`
                tol:float=0. # Mean squared residual at which a picture is done, before the gradient
     )->tuple: # The embeddings, the noise they show, the lengths for the next step, the worst picture's residuals
     "Nonlinear least squares for null embeddings, along gradients, with a secant for the length of the next step."
-    a, seen = want.new_zeros(len(want)) if a is None else a, []
+    if a is None: a = want.new_zeros(len(want))
+    seen = []
     for _ in range(n_inner):
         eps, back = noise_and_back(pipe, z_bar, t, phi)
         r = eps - want
@@ -166,10 +167,12 @@ def fit_least_squares(pipe, # From `load_pipe`
     )->NullFit:
     "Null-text inversion as nonlinear least squares, each step from the embedding of the step before."
     check(n_inner>=1, f'n_inner is {n_inner}: one gradient a step at least')
-    T, phi, a = len(pivots) - 1, phi.expand_as(cond), None
-    path, phis, losses = [pivots[0]], [], []
+    T = len(pivots) - 1
+    phi = phi.expand_as(cond)
+    path, phis, losses, a = [pivots[0]], [], [], None
     for i,(t,s) in enumerate(ddim_pairs(pipe.scheduler, T)):
-        z_bar, ab = path[-1], (abar_at(pipe.scheduler, t), abar_at(pipe.scheduler, s))
+        z_bar = path[-1]
+        ab = abar_at(pipe.scheduler, t), abar_at(pipe.scheduler, s)
         with torch.no_grad(): eps_c = eps_theta(pipe, z_bar, t, cond)
         want = null_target(z_bar, pivots[i+1], eps_c, *ab, w)
         if chord and i==0: phi, _ = along_chord(pipe, z_bar, t, want, phi, cond, eps_c)
