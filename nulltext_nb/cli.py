@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PIXELS', 'FORMATS', 'OF_RUN_PIE', 'QUICK_PIE', 'option_type', 'option_help', 'add_options', 'OneLineParser',
-           'mk_parser', 'add_quiet', 'add_model', 'take_pipe', 'notes', 'run_command', 'nulltext_invert',
+           'mk_parser', 'add_files', 'add_quiet', 'add_model', 'take_pipe', 'notes', 'run_command', 'nulltext_invert',
            'check_image_name', 'read_weights', 'nulltext_edit', 'nulltext_demo', 'bench_pie', 'free_columns',
            'benchmarks', 'add_benchmark', 'nulltext_bench']
 
@@ -65,6 +65,14 @@ def mk_parser(command, # A function with the command's name and docstring
     for add in options: add(parser)
     return parser
 
+def add_files(parser:argparse.ArgumentParser, # Gets the arguments
+              out:str, # Where to write if nothing is said
+              **needed # From argument to what it is
+    ):
+    "What has to be given, and `-o` for the file to write."
+    for name,about in needed.items(): parser.add_argument(name, help=about)
+    parser.add_argument('-o', '--out', default=out, help='File to write (default: %(default)s)')
+
 def add_quiet(parser:argparse.ArgumentParser # Gets the option
     ):
     "The option that turns progress bars off."
@@ -124,9 +132,8 @@ def nulltext_invert(argv=None # Default: the shell's
     "Invert a picture: find the noise and the null embeddings from which guided sampling draws it again."
     from nulltext_nb.editing import invert
     def own(parser):
-        parser.add_argument('image', help='Picture file')
-        parser.add_argument('caption', help='What is in the picture; name everything that you want to edit')
-        parser.add_argument('-o', '--out', default='inversion.safetensors', help='File to write (default: %(default)s)')
+        add_files(parser, 'inversion.safetensors', image='Picture file',
+                  caption='What is in the picture; name everything that you want to edit')
         add_options(parser, invert, ['T', 'w', 'solver', 'size', 'fit'], size=PIXELS)
     return run_command(mk_parser(nulltext_invert, own, add_quiet, add_model), _invert, argv)
 
@@ -160,9 +167,8 @@ def nulltext_edit(argv=None # Default: the shell's
     "Edit an inverted picture by changing its prompt."
     from nulltext_nb.editing import edit
     def own(parser):
-        parser.add_argument('inversion', help='File that nulltext_invert wrote')
-        parser.add_argument('caption', help='What the picture should show')
-        parser.add_argument('-o', '--out', default='edited.png', help='Picture file to write (default: %(default)s)')
+        add_files(parser, 'edited.png', inversion='File that nulltext_invert wrote',
+                  caption='What the picture should show')
         add_options(parser, edit, ['kind', 'tau_cross', 'tau_self', 'blend', 'mask', 'threshold'],
                     blend=dict(nargs='+', metavar='WORD'))
         parser.add_argument('--weight', nargs=2, action='append', metavar=('WORD', 'FACTOR'), default=[],
