@@ -51,7 +51,7 @@ def _caption(im):
 def _load_captioner(folder):
     "The model, image processor and tokenizer in `folder`."
     import transformers as tf
-    auto = getattr(tf, 'AutoModelForImageTextToText', None) or tf.AutoModelForVision2Seq   # the name in transformers 4.44
+    auto = getattr(tf, 'AutoModelForImageTextToText', None) or tf.AutoModelForVision2Seq   # so called in 4.44
     net = auto.from_pretrained(folder, use_safetensors=True)
     prepare, tok = tf.AutoImageProcessor.from_pretrained(folder), tf.AutoTokenizer.from_pretrained(folder)
     return net.eval().requires_grad_(False), prepare, tok
@@ -65,8 +65,8 @@ def load_captioner(model:str # Hub id, or the folder of a downloaded model
     try: return _load_captioner(model if Path(model).is_dir() else snapshot_download(model, allow_patterns=files))
     except Exception as e:   # of whatever kind a foreign model's loading raises
         why = (str(e).strip() or type(e).__name__).splitlines()[0][:160]
-        raise OSError(f'cannot load the captioning model {model}: {why} -- check the name and the network, or give the folder '
-                      'of a downloaded model with safetensors weights; describe(image) needs no download') from None
+        raise OSError(f'cannot load the captioning model {model}: {why} -- check the name and the network, or give '
+                      'the folder of a downloaded model with safetensors weights; describe(image) needs no download') from None
 
 # %% ../../nbs/world/70_captions.ipynb #1178d6c3
 def describe(image, # PIL image, or the path of a picture
@@ -74,7 +74,8 @@ def describe(image, # PIL image, or the path of a picture
     )->str: # A caption to check by eye before it is used
     "Propose a caption for `image`."
     kind = type(image).__name__
-    check(isinstance(image, (str, Path, Image.Image)), f'cannot describe {kind}: give a PIL image or the path of a picture')
+    check(isinstance(image, (str, Path, Image.Image)),
+          f'cannot describe {kind}: give a PIL image or the path of a picture')
     if model is None: return _caption(load_image(image, JUDGED))
     net, prepare, tok = load_captioner(str(model))
     pixels = prepare(images=load_image(image), return_tensors='pt').pixel_values

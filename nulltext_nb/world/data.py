@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from .art import HELD_OUT, all_glyphs, rasterise
+from .art import all_glyphs, rasterise
 from .looks import MATERIALS, sprite, tint, vary, with_material
 from .scenes import WORLD, Words, draw, random_scene
 
@@ -86,4 +86,5 @@ def glyph_set(n:int, # How many pictures
     "Draw `n` pictures of arbitrary drawings on the scenes' backgrounds."
     seeds, sizes = zip(*_jobs(n, seed, 1000))
     with ProcessPoolExecutor(workers) as ex:
-        return torch.from_numpy(np.concatenate(list(ex.map(partial(_draw_glyphs, path=path, words=words), seeds, sizes))))
+        drawn = ex.map(partial(_draw_glyphs, path=path, words=words), seeds, sizes)
+        return torch.from_numpy(np.concatenate(list(drawn)))

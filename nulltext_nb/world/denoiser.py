@@ -42,7 +42,8 @@ def mk_tokenizer(path:Path, # Folder to write its files to
     tk = Tokenizer(models.BPE(end_of_word_suffix='</w>'))
     tk.normalizer, tk.pre_tokenizer = normalizers.Lowercase(), pre_tokenizers.WhitespaceSplit()
     letters = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=size, end_of_word_suffix='</w>', initial_alphabet=letters, show_progress=False)
+    trainer = trainers.BpeTrainer(vocab_size=size, end_of_word_suffix='</w>', initial_alphabet=letters,
+                                  show_progress=False)
     tk.train_from_iterator([' '.join(_caption_words(words))]*9, trainer)
     merges = [m if isinstance(m, str) else ' '.join(m) for m in json.loads(tk.to_str())['model']['merges']]
     entries = [*sorted(letters), *(c+'</w>' for c in sorted(letters)), *(m.replace(' ', '') for m in merges)]
@@ -124,9 +125,10 @@ def grow_unet(new:UNet2DConditionModel, # From `mk_unet`
     )->UNet2DConditionModel: # `new`
     "Start `new` from the weights of `old`; channels that `old` lacks start silent."
     k, state = old.config.in_channels, old.state_dict()
-    w_in, w_out, b_out = (torch.zeros_like(new.state_dict()[n]) for n in ('conv_in.weight', 'conv_out.weight', 'conv_out.bias'))
-    w_in[:, :k], w_out[:k], b_out[:k] = (state[n] for n in ('conv_in.weight', 'conv_out.weight', 'conv_out.bias'))
-    new.load_state_dict(state | {'conv_in.weight': w_in, 'conv_out.weight': w_out, 'conv_out.bias': b_out})
+    names = 'conv_in.weight', 'conv_out.weight', 'conv_out.bias'
+    w_in, w_out, b_out = (torch.zeros_like(new.state_dict()[n]) for n in names)
+    w_in[:, :k], w_out[:k], b_out[:k] = (state[n] for n in names)
+    new.load_state_dict(state | dict(zip(names, (w_in, w_out, b_out))))
     return new
 
 def _embeddings(encoder): return getattr(encoder, 'text_model', encoder).embeddings

@@ -35,7 +35,8 @@ def over(im:np.ndarray, # (H,W,3)
     return im + (np.asarray(colour, np.float32) - im)*np.clip(m, 0, 1)[..., None]
 
 # %% ../../nbs/world/30_places.ipynb #e75b8c86
-def waves(x:np.ndarray, y:np.ndarray, # From `unit_grid`
+def waves(x:np.ndarray, # From `unit_grid`, (H,W)
+          y:np.ndarray, # Likewise
           rng:np.random.Generator, # Where chance comes from
           freq:float, # About how many waves fit into the picture
           n:int=4 # How many are added

@@ -62,9 +62,13 @@ class Thing:
         check(self.noun in BEARERS, f"a {self.noun} cannot be {self.material}; these can: {', '.join(BEARERS)}")
 
     @property
-    def look(self): return self.colour or self.material
+    def look(self):
+        "The colour or the material, or ''."
+        return self.colour or self.material
     @property
-    def phrase(self): return f'{self.look} {self.noun}'.strip()
+    def phrase(self):
+        "The noun with its look before it."
+        return f'{self.look} {self.noun}'.strip()
 
 # %% ../../nbs/world/50_scenes.ipynb #5f934ceb
 def a_(phrase:str # Begins with the word that the article stands before
@@ -95,9 +99,20 @@ class Scene:
         if not self.style: return plain
         return (self.style if self.style in NO_ARTICLE else a_(self.style)) + ' of ' + plain
 
-    def draw(self, size:int=SHIPPED.side): return draw(self, size)[0]
-    def masks(self, size:int=SHIPPED.side): return draw(self, size)[1]
-    def swap(self, old:str, new:str): return swap(self, old, new)
+    def draw(self, size:int=SHIPPED.side # Pixels
+        )->Image.Image: # RGB
+        "The picture; see `draw`."
+        return draw(self, size)[0]
+    def masks(self, size:int=SHIPPED.side # Pixels
+        )->np.ndarray: # (things,H,W), 0 to 1
+        "The exact mask of each thing; see `draw`."
+        return draw(self, size)[1]
+    def swap(self,
+             old:str, # A word of the scene
+             new:str # What stands there instead
+        )->'Scene':
+        "The scene with one word changed; see `swap`."
+        return swap(self, old, new)
 
 # %% ../../nbs/world/50_scenes.ipynb #2e31244e
 def _placed(sp, thing, S):
@@ -202,9 +217,10 @@ def _random_thing(rng, noun, i, two, coloured, words):
     "A thing called `noun`, of random size and look; the `i`-th from the left where there are `two`."
     size = rng.uniform(0.36, 0.46) if two else rng.uniform(0.5, 0.74)
     x = rng.uniform(0.24, 0.3) + 0.46*i if two else rng.uniform(0.4, 0.6)
-    look = dict()
-    if noun in words.colourable and rng.random()<coloured: look = dict(colour=str(rng.choice(list(COLOURS))))
-    elif words.materials and noun in BEARERS and rng.random()<0.5: look = dict(material=str(rng.choice(words.materials)))
+    look = {}
+    if noun in words.colourable and rng.random()<coloured: look['colour'] = str(rng.choice(list(COLOURS)))
+    elif words.materials and noun in BEARERS and rng.random()<0.5:
+        look['material'] = str(rng.choice(words.materials))
     return Thing(noun, x=float(x), y=float(rng.uniform(0.76, 0.93)), size=float(size), flip=bool(rng.random()<0.5), **look)
 
 def _random_scene(rng, artists, two, coloured, styled, words):

@@ -23,7 +23,9 @@ def _pixel_grid(im):
     return x, y
 
 # %% ../../nbs/world/40_styles.ipynb #652a2c09
-def pencil(im, rng):
+def pencil(im:Image.Image, # RGB, square
+           rng:np.random.Generator # Where chance comes from
+    )->Image.Image: # RGB, of the same size
     "Lines at the edges and hatching in the dark, on warm paper."
     g, around = _grey(_blur(im, 0.6)), _grey(_blur(im, 4))
     out = 250*np.clip(g/(around+1e-3), 0, 1)**2.5
@@ -33,7 +35,9 @@ def pencil(im, rng):
     return _picture(out[..., None]*np.array([1, 0.985, 0.95]))
 
 # %% ../../nbs/world/40_styles.ipynb #c95c500f
-def watercolour(im, rng):
+def watercolour(im:Image.Image, # RGB, square
+                rng:np.random.Generator # Where chance comes from
+    )->Image.Image: # RGB, of the same size
     "Patches, rims and washes on white paper."
     x, y = unit_grid(im.width)
     patch = im.filter(ImageFilter.ModeFilter(2*round(3*im.width/128) + 1))
@@ -44,12 +48,16 @@ def watercolour(im, rng):
     return _picture((a - 0.35*rim)*(1-paper) + np.array([252, 250, 244])*paper)
 
 # %% ../../nbs/world/40_styles.ipynb #f0bde8d4
-def pixel_art(im, rng):
+def pixel_art(im:Image.Image, # RGB, square
+              rng:np.random.Generator # Where chance comes from
+    )->Image.Image: # RGB, of the same size
     "Thirty-two squares a side, in sixteen colours."
     small = im.resize((32, 32), Image.Resampling.BOX).quantize(16, dither=Image.Dither.NONE)
     return small.convert('RGB').resize(im.size, Image.Resampling.NEAREST)
 
-def old_photo(im, rng):
+def old_photo(im:Image.Image, # RGB, square
+              rng:np.random.Generator # Where chance comes from
+    )->Image.Image: # RGB, of the same size
     "Sepia, darker towards the corners, a little grain, a white frame."
     g = np.asarray(ImageOps.autocontrast(im.convert('L'), cutoff=1), np.float32)[..., None]/255
     x, y = (v[..., None] - 0.5 for v in unit_grid(im.width))
@@ -65,14 +73,18 @@ def _edges(im):
     slope = np.hypot(np.gradient(a, axis=1), np.gradient(a, axis=0))
     return np.clip(slope*im.width/128*4, 0, 255)
 
-def neon(im, rng):
+def neon(im:Image.Image, # RGB, square
+         rng:np.random.Generator # Where chance comes from
+    )->Image.Image: # RGB, of the same size
     "Glowing lines on black, in the picture's own hues."
     e = _edges(ImageOps.autocontrast(im, cutoff=1))
     e = e*(1 + 0.8*(e - e.mean(-1, keepdims=True))/(e.max(-1, keepdims=True)+1))
     glow = np.asarray(_blur(_picture(e), 3), np.float32)
     return _picture(np.array([6, 5, 14]) + 1.5*e + 1.3*glow)
 
-def blueprint(im, rng):
+def blueprint(im:Image.Image, # RGB, square
+              rng:np.random.Generator # Where chance comes from
+    )->Image.Image: # RGB, of the same size
     "White lines and a grid on blue paper."
     x, y = _pixel_grid(im)
     grid = ((x%16 < 1) | (y%16 < 1))*16.

@@ -27,7 +27,7 @@ from .data import glyph_set, scene_set
 from .denoiser import TOKENS, assemble, latent_set, latents_of, mk_model, mk_tokenizer, train_unet
 from .judge import JUDGED, answers, labels, mk_judge
 from .learner import fit, mk_learner
-from .scenes import SHIPPED, WORLD, Words
+from .scenes import WORLD, Words
 
 # %% ../../nbs/world/95_training.ipynb #b2df1b62
 def _shuffled(x, k=4):
@@ -75,7 +75,7 @@ def judge_loss(scores:torch.Tensor, # Log-odds, (b,answers)
 def judge_labels(scenes:list, # Of `Scene`
                  words:Words=WORLD # The judge's vocabulary
     )->torch.Tensor: # (n,answers), 1, 0, or -1 where any answer is right
-    "Targets for `judge_loss`; colours count only where no thing has a colour that the caption leaves out, or that the style hides."
+    "Targets for `judge_loss`; colours count only where none is left out of the caption or hidden by the style."
     y = torch.from_numpy(np.stack([labels(s, words) for s in scenes]))
     first = len(words.nouns)
     for row, s in zip(y, scenes):
@@ -137,7 +137,8 @@ def ship(out:Path, # Folder with `pipe/` and `judge.safetensors`
     pipe = StableDiffusionPipeline.from_pretrained(out/'pipe', safety_checker=None)
     pipe.unet.half()
     pipe.save_pretrained(data/'model')
-    for f in ('vocab.json', 'merges.txt'): shutil.copy(out/'tokenizer'/f, data/'model'/'tokenizer')   # for transformers 4
+    for f in ('vocab.json', 'merges.txt'):   # for transformers 4
+        shutil.copy(out/'tokenizer'/f, data/'model'/'tokenizer')
     for f in (data/'model').rglob('*.json'):   # where the model lay while it was trained is nobody's business
         f.write_text(re.sub(r'\s*"_name_or_path": ".*",', '', f.read_text()))
     shutil.copy(out/'judge.safetensors', data)
