@@ -19,7 +19,7 @@ lint: $(VENV)/.dev ## Look for lines that are hard to read, in modules, notebook
 quick: lint ## A minute of tests, while writing
 	$(BIN)/python -m pytest -n auto --maxprocesses=4 -m quick
 
-test: $(VENV)/.dev ## Run every notebook and every test
+test: lint ## Run every notebook and every test
 	$(BIN)/python -m pytest -n auto --maxprocesses=4
 
 test-gpu: $(VENV)/.dev ## Run the notebooks with the cells that only a GPU can run

@@ -6,6 +6,7 @@ from conftest import ROOT, python
 
 pytestmark = [pytest.mark.network, pytest.mark.xdist_group('alone')]  # one environment serves all
 DATA = ROOT/'nulltext_nb'/'data'
+CLEAN = {k: v for k, v in os.environ.items() if k != 'PYTHONPATH'}
 
 
 def test_installs_alone(alone, tmp_path):
@@ -21,11 +22,10 @@ def test_installs_alone(alone, tmp_path):
         files = [p for p in (here/'data').rglob('*') if p.is_file()]
         print(*sorted(p.relative_to(here/'data').as_posix() for p in files), sep='\\n')
     '''
-    out = python('-c', textwrap.dedent(code), exe=alone, cwd=tmp_path)
+    out = python('-c', textwrap.dedent(code), exe=alone, cwd=tmp_path, env=CLEAN)
     assert out.splitlines() == sorted(p.relative_to(DATA).as_posix() for p in DATA.rglob('*') if p.is_file())
 
 
 def test_works_alone(alone, tmp_path):
     "Every name, and one picture through Python and through the commands."
-    env = {k: v for k, v in os.environ.items() if k != 'PYTHONPATH'}
-    python(ROOT/'tests'/'alone.py', exe=alone, cwd=tmp_path, env=env)
+    python(ROOT/'tests'/'alone.py', exe=alone, cwd=tmp_path, env=CLEAN)

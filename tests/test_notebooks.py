@@ -75,5 +75,5 @@ assert 'nbdev' not in sys.modules
 def test_notebook_alone(page, cfg, alone, tree):
     "A reader's environment: the installed package, and the newest releases of what it requires."
     nb = tree/'nbs'/f'{page}.ipynb'
-    env = os.environ | {'PATH': f'{alone.parent}{os.pathsep}{os.environ["PATH"]}'}
+    env = os.environ | {'PATH': f'{alone.parent}{os.pathsep}{os.environ["PATH"]}', 'PYTHONPATH': ''}
     python('-c', ALONE, nb, *cfg.tst_flags.split(), exe=alone, cwd=nb.parent, env=env)

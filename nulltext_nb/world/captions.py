@@ -65,8 +65,9 @@ def load_captioner(model:str # Hub id, or the folder of a downloaded model
     try: return _load_captioner(model if Path(model).is_dir() else snapshot_download(model, allow_patterns=files))
     except Exception as e:   # of whatever kind a foreign model's loading raises
         why = (str(e).strip() or type(e).__name__).splitlines()[0][:160]
-        raise OSError(f'cannot load the captioning model {model}: {why} -- check the name and the network, or give '
-                      'the folder of a downloaded model with safetensors weights; describe(image) needs no download') from None
+        raise OSError(f'cannot load the captioning model {model}: {why} -- check the name and the network, '
+                      'or give the folder of a downloaded model with safetensors weights; '
+                      'describe(image) needs no download') from None
 
 # %% ../../nbs/world/70_captions.ipynb #1178d6c3
 def describe(image, # PIL image, or the path of a picture

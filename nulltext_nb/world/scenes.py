@@ -221,7 +221,8 @@ def _random_thing(rng, noun, i, two, coloured, words):
     if noun in words.colourable and rng.random()<coloured: look['colour'] = str(rng.choice(list(COLOURS)))
     elif words.materials and noun in BEARERS and rng.random()<0.5:
         look['material'] = str(rng.choice(words.materials))
-    return Thing(noun, x=float(x), y=float(rng.uniform(0.76, 0.93)), size=float(size), flip=bool(rng.random()<0.5), **look)
+    y, flip = float(rng.uniform(0.76, 0.93)), bool(rng.random()<0.5)
+    return Thing(noun, x=float(x), y=y, size=float(size), flip=flip, **look)
 
 def _random_scene(rng, artists, two, coloured, styled, words):
     two = rng.random()<two
