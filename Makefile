@@ -14,7 +14,7 @@ demo: $(VENV)/.installed ## Invert a bundled image, edit it, and write out/demo/
 	$(BIN)/nulltext_demo --out out/demo
 
 lint: $(VENV)/.dev ## Look for lines that are hard to read, in modules, notebooks, tests and tools
-	$(BIN)/python -m ruff check
+	$(BIN)/python -m ruff check nulltext_nb nbs tests tools setup.py
 
 quick: lint ## A minute of tests, while writing
 	$(BIN)/python -m pytest -n auto --maxprocesses=4 -m quick
