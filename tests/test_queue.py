@@ -10,8 +10,12 @@ from nulltext_nb.lab.stats import code_digest
 
 SCRIPT = '''
 import os, sys, time
+from pathlib import Path
 from nulltext_nb.lab.queue import run_shared
 done, out = sys.argv[1:]
+ready = Path(out).with_name('ready')
+(ready/str(os.getpid())).touch()
+while len(list(ready.iterdir())) < 2: time.sleep(0.05)   # start together, however busy the machine
 def work(x):
     time.sleep(0.3)
     with open(done, 'a') as f: f.write(f'{x}\\n')
@@ -28,6 +32,7 @@ QUIET = dict(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 def job(tmp_path):
     "A script that shares its work, the database it writes, and the list of what was really done."
     (tmp_path/'work.py').write_text(SCRIPT)
+    (tmp_path/'ready').mkdir()
     return tmp_path/'work.py', tmp_path/'done', tmp_path/'r.sqlite'
 
 
@@ -72,7 +77,7 @@ def check_done(job, first):
         if k not in first: owners.setdefault(k.split('/')[0], set()).add(r['process'])
     assert all(len(o) == 1 for o in owners.values())
     assert len(set.union(*owners.values())) == 2, 'both processes worked'
-    assert sorted(p.name for p in script.parent.iterdir()) == ['done', 'r.sqlite', 'work.py']
+    assert sorted(p.name for p in script.parent.iterdir()) == ['done', 'r.sqlite', 'ready', 'work.py']
 
 
 def test_killed_and_started_again(job):
@@ -83,6 +88,7 @@ def test_killed_and_started_again(job):
     child.wait()
     first = kept(out)
     assert 4 < len(first) < 24, 'the first run was not stopped in its middle'
+    for p in (script.parent/'ready').iterdir(): p.unlink()
     python(*LAUNCH, *job)
     check_done(job, first)
 
