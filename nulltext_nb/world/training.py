@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKL, StableDiffusionPipeline
 from fastai.callback.core import Callback
 from fastcore.script import call_parse
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import CLIPTokenizer
 
@@ -137,6 +137,9 @@ def ship(out:Path, # Folder with `pipe/` and `judge.safetensors`
     pipe = StableDiffusionPipeline.from_pretrained(out/'pipe', safety_checker=None)
     pipe.unet.half()
     pipe.save_pretrained(data/'model')
+    text = data/'model'/'text_encoder'/'model.safetensors'   # names of weights that transformers 4 reads, too
+    names = {f'text_model.{k.removeprefix("text_model.")}': v for k, v in load_file(text).items()}
+    save_file(names, text, {'format': 'pt'})
     for f in ('vocab.json', 'merges.txt'):   # for transformers 4
         shutil.copy(out/'tokenizer'/f, data/'model'/'tokenizer')
     for f in (data/'model').rglob('*.json'):   # where the model lay while it was trained is nobody's business
