@@ -234,7 +234,7 @@ def free_columns(given # Names of options
 def benchmarks()->dict: # From name to what measures and what shows the figures
     "Everything that `nulltext_bench` can measure."
     from nulltext_nb.lab.ablation import bench_ablation
-    from nulltext_nb.lab.card import bench_model
+    from nulltext_nb.lab.model_card import bench_model
     from nulltext_nb.lab.edits import bench_edit, edit_table, knob_table, search_knobs
     from nulltext_nb.lab.pie_run import pie_table
     from nulltext_nb.lab.race import bench_race

@@ -155,7 +155,7 @@ def test_results_depend_on_what_their_module_needs(package):
     needed = ['lab/race.py', 'lab/stats.py', 'inversion.py', 'solvers.py', 'pipeline.py', 'world/scenes.py']
     assert all(changed(n, more) for n in needed)
     assert not any(changed(n, explain) for n in needed)
-    others = ['lab/edits.py', 'lab/card.py', 'app/editor.py', 'cli.py', 'demo.py', '__init__.py', '_modidx.py']
+    others = ['lab/edits.py', 'lab/model_card.py', 'app/editor.py', 'cli.py', 'demo.py', '__init__.py', '_modidx.py']
     assert not any(changed(n, more) for n in others)
     edits = code_digest('nulltext_nb.lab.edits', package)
     (package/'data'/'edit_pairs.json').write_text('{}')

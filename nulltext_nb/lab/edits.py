@@ -28,7 +28,7 @@ from ..methods import METHODS
 from ..pipeline import count_units, decode, image_size
 from ..world.art import HELD_OUT
 from ..world.judge import as_judged, load_judge, read_scene
-from ..world.looks import COLOURS
+from ..world.materials import COLOURS
 from ..world.scenes import SHIPPED, Scene, Thing, random_scene
 
 # %% ../../nbs/lab/40_edits.ipynb #3a3bf48c

@@ -15,7 +15,7 @@ import numpy as np
 from ..checks import check
 from ..store import check_writable
 from ..world.art import HELD_OUT
-from ..world.looks import COLOURS
+from ..world.materials import COLOURS
 from ..world.scenes import SHIPPED, random_scene
 
 # %% ../../nbs/lab/70_pie_files.ipynb #552dede0

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from .art import all_glyphs, rasterise
-from .looks import MATERIALS, sprite, tint, vary, with_material
+from .materials import MATERIALS, sprite, tint, vary, with_material
 from .scenes import WORLD, Words, draw, random_scene
 
 # %% ../../nbs/world/75_data.ipynb #0b385480

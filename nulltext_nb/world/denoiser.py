@@ -22,7 +22,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 from .autoencoder import start_plain
 from .data import LATENT, scene_set
 from .learner import fit, mk_learner
-from .looks import COLOURS
+from .materials import COLOURS
 from .scenes import WORLD, Scene, Words, a_
 
 # %% ../../nbs/world/90_denoiser.ipynb #b014fa98

@@ -15,7 +15,7 @@ from torch import nn
 
 from .. import DATA
 from ..images import fit_image
-from .looks import COLOURS
+from .materials import COLOURS
 from .scenes import SHIPPED, Scene, Words
 
 # %% ../../nbs/world/60_judge.ipynb #d88094f2

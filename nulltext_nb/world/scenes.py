@@ -15,7 +15,7 @@ from PIL import Image
 from .. import DATA
 from ..checks import check
 from .art import ARTISTS, HELD_OUT, NOUNS, drawn_by
-from .looks import BEARERS, COLOURABLE, COLOURS, MATERIALS, sprite
+from .materials import BEARERS, COLOURABLE, COLOURS, MATERIALS, sprite
 from .places import BACKGROUNDS, draw_background, over, unit_grid
 from .styles import NO_ARTICLE, STYLES, with_style
 
