@@ -9,15 +9,25 @@ from pathlib import Path
 
 import nulltext_nb
 
-DEVELOPING = {'nulltext_nb.world.training', 'nulltext_nb._modidx'}  # need fastai, and nbdev
+TRAINING = {'fastai', 'resvg_py'}  # what only those need who train the embedded model anew
 COMMANDS = ('nulltext_demo', 'nulltext_invert', 'nulltext_edit', 'nulltext_bench')
+
+
+def load(name):
+    "The module, or None where it needs what is for training."
+    try: return import_module(name)
+    except ModuleNotFoundError as e:
+        if e.name.split('.')[0] not in TRAINING: raise
 
 
 def every_name():
     "Import all modules, and look up what each offers."
     names = [m.name for m in pkgutil.walk_packages(nulltext_nb.__path__, 'nulltext_nb.')]
-    for module in map(import_module, sorted(set(names) - DEVELOPING)):
+    modules = {name: load(name) for name in names}
+    for module in filter(None, modules.values()):
         for name in getattr(module, '__all__', ()): getattr(module, name)
+    left = [name for name, module in modules.items() if not module]
+    assert all(name.startswith('nulltext_nb.world.') for name in left), left
     for name in nulltext_nb.__all__: getattr(nulltext_nb, name)
 
 
