@@ -176,6 +176,7 @@ def nulltext_edit(argv=None # Default: the shell's
     return run_command(mk_parser(nulltext_edit, own, add_quiet, add_model), _edit, argv)
 
 def _edit(inversion, caption, out, weight, **given):
+    from nulltext_nb import methods  # noqa: F401, since an inversion may have been walked by DDPM or EDICT
     from nulltext_nb.editing import edit
     from nulltext_nb.store import Inversion, check_writable
     out, inv = check_image_name(check_writable(out)), Inversion.load(inversion)

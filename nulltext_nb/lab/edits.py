@@ -257,7 +257,7 @@ def measure_edit(pipe, # From `load_pipe`
     with count_units(pipe) as units:
         im = edit(pipe, inv, pair.prompt, progress=False, **control_of(pair, blend), **knobs)
     seconds = time.perf_counter() - start
-    plain = decode(pipe, inv.path[-1][:1].to(pipe.device))[0]
+    plain = decode(pipe, inv.path[-1][:1].to(pipe._execution_device))[0]
     return figures_of(pair, im, plain) | dict(edit_units=units.total(), edit_seconds=seconds), im
 
 # %% ../../nbs/lab/40_edits.ipynb #62036b6a

@@ -181,12 +181,12 @@ def bench_speed(pipe, # From `load_pipe`
     )->dict: # `megabytes` of the weights, `forward_ms`
     "Megabytes of weights, milliseconds of a forward."
     cfg = pipe.unet.config
-    z = torch.randn(1, cfg.in_channels, cfg.sample_size, cfg.sample_size, device=pipe.device)
+    z = torch.randn(1, cfg.in_channels, cfg.sample_size, cfg.sample_size, device=pipe._execution_device)
     cond, seconds = embed(pipe, 'a cat on grass'), []
     for _ in range(n):
         start = time.perf_counter()
         eps_theta(pipe, z, 401, cond)
-        if pipe.device.type=='cuda': torch.cuda.synchronize()
+        if pipe._execution_device.type=='cuda': torch.cuda.synchronize()
         seconds.append(time.perf_counter() - start)
     size = sum(f.stat().st_size for f in EMBEDDED.parent.rglob('*.safetensors'))
     return dict(megabytes=size/1e6, forward_ms=1000*float(np.median(seconds[3:])))

@@ -120,7 +120,7 @@ def run_pie(pipe, # From `load_pipe`
     "Edit all pairs of `data` and measure the edits."
     method = _check_choices(method, invert, p2p, out)
     pairs = read_pie(data, n)
-    tools, missing = mk_tools(mode, columns, clip, dino, pipe.device)
+    tools, missing = mk_tools(mode, columns, clip, dino, pipe._execution_device)
     how = dict(method=method, model=fingerprint(pipe), dtype=dtype_name(pipe), T=T, w=w, p2p=p2p, blend=blend)
     settings = dict(how, mode=mode, columns=list(tools), clip=str(clip), dino=str(dino))
     make = partial(edit_pair, pipe, invert=invert or METHODS[method], T=T, w=w, p2p=p2p, blend=blend)
@@ -134,7 +134,7 @@ def run_pie(pipe, # From `load_pipe`
 def _measure_pair(pipe, tools, edits, make, pair):
     "The columns of one pair, whose edit is kept in the folder `edits`."
     im = keep(edits/f'{pair.key}-{pair.digest}.png', partial(make, pair))
-    return measure_pie(tools, load_image(pair.file), im, pair, pipe.device)
+    return measure_pie(tools, load_image(pair.file), im, pair, pipe._execution_device)
 
 def pie_table(figures:dict # From `run_pie`
     )->str: # One line for each column

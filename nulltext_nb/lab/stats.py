@@ -37,7 +37,7 @@ def machine(pipe # From `load_pipe`
     )->dict: # `machine`, `torch`, `model`, `dtype`
     "What measured: machine, torch, the model's fingerprint and precision."
     name = f'{platform.machine()}, {os.cpu_count()} cores, cpu'
-    if pipe.device.type=='cuda': name = torch.cuda.get_device_name(pipe.device)
+    if pipe._execution_device.type=='cuda': name = torch.cuda.get_device_name(pipe._execution_device)
     return dict(machine=name, torch=torch.__version__, model=fingerprint(pipe), dtype=dtype_name(pipe))
 
 def table(figures:dict # From name to value

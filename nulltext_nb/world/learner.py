@@ -20,7 +20,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorDataset
 
 # %% ../../nbs/world/80_learner.ipynb #063bd193
 def _float(x): return tuple(map(_float, x)) if isinstance(x, (tuple, list)) else x.float()
@@ -117,13 +117,6 @@ class Budget(Callback):
         self.saved = time.time()
 
 # %% ../../nbs/world/80_learner.ipynb #0a9103aa
-class _Batches:
-    "Lists of `bs` random indices, so that a batch is one indexing of each tensor."
-    def __init__(self, n, bs): self.n, self.bs = n, bs
-    def __len__(self): return max(1, self.n//self.bs)
-    def __iter__(self):
-        for i in torch.randperm(self.n)[:len(self)*self.bs].split(self.bs): yield i.tolist()
-
 def mk_learner(model:nn.Module, # To train
                data:list, # Tensors, (n,…) each; the last is the target unless a callback says otherwise
                loss, # Of the model's output and the targets
@@ -138,7 +131,8 @@ def mk_learner(model:nn.Module, # To train
     )->Learner:
     "A Learner over tensors, with AdamW, autocast, EMA, clipping and a time limit."
     device = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
-    dl = DataLoader(TensorDataset(*data), sampler=_Batches(len(data[0]), bs), batch_size=None)
+    batches = BatchSampler(RandomSampler(data[0]), bs, drop_last=len(data[0])>=bs)
+    dl = DataLoader(TensorDataset(*data), sampler=batches, batch_size=None)  # a batch is one indexing of each tensor
     opt = partial(OptimWrapper, opt=partial(torch.optim.AdamW, betas=(0.9, 0.99), weight_decay=1e-3))
     cbs = [*cbs, Autocast(), EMA(decay), GradientClip(1.), Budget(minutes, lr, path, hold=hold)]
     model = model.to(device, memory_format=torch.channels_last)
