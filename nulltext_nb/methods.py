@@ -18,7 +18,7 @@ from .editing import invert, prepare
 from .inversion import ddim_invert, guided_eps, sample
 from .pipeline import check_finite
 from .prompt2prompt import WALKS, prompt_to_prompt
-from .scheduler import abar_at, ddim_pairs, ddim_step, step_coefs
+from .scheduler import abar_at, ddim_pairs, ddim_step, step_coef
 from .solvers import implicit_invert
 from .store import Inversion, pack
 
@@ -169,7 +169,7 @@ def edict_step(noise, # From a latent to the noise in it, both (b,c,h,w)
                p:float=KEEP # How much of itself each keeps
     )->torch.Tensor: # (2,b,c,h,w)
     "One step towards the picture with two coupled latents (EDICT)."
-    A, B = step_coefs(abar_t, abar_s)
+    A, B = step_coef(abar_t, abar_s)
     x, y = pair
     x = A*x + B*noise(y)
     y = A*y + B*noise(x)
@@ -182,7 +182,7 @@ def edict_back(noise, # From a latent to the noise in it, both (b,c,h,w)
                p:float=KEEP # How much of itself each keeps
     )->torch.Tensor: # (2,b,c,h,w)
     "The exact inverse of `edict_step` (EDICT)."
-    A, B = step_coefs(abar_t, abar_s)
+    A, B = step_coef(abar_t, abar_s)
     x, y = edict_unmix(*pair, p)
     y = (y - B*noise(x))/A
     x = (x - B*noise(y))/A
