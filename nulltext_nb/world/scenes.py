@@ -223,9 +223,11 @@ def _random_thing(rng, noun, i, two, coloured, words):
 
 def _random_scene(rng, artists, two, coloured, styled, words):
     two = rng.random()<two
-    nouns = [str(n) for n in rng.choice(words.nouns, 1 + two, replace=False)]
+    able = []
+    while not able:                     # not every artist has drawn everything
+        nouns = [str(n) for n in rng.choice(words.nouns, 1 + two, replace=False)]
+        able = [a for a in artists if set(nouns) <= set(drawn_by(a))]
     things = tuple(_random_thing(rng, n, i, two, coloured, words) for i, n in enumerate(nouns))
-    able = [a for a in artists if set(nouns) <= set(drawn_by(a))]
     background, artist, seed = str(rng.choice(words.backgrounds)), str(rng.choice(able)), int(rng.integers(2**31))
     style = str(rng.choice(words.styles)) if words.styles and rng.random()<styled else ''
     join = 'next to' if words.styles and two and rng.random()<0.3 else 'and'
