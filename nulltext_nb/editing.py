@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import wraps
 from inspect import signature
+from pathlib import Path
 
 import torch
 from fastcore.meta import delegates
@@ -141,7 +142,7 @@ def edit_latents(pipe, # From `load_pipe` or `ready`
 @diffusers_words
 @delegates(PromptToPrompt, but=['start'])
 def edit(pipe, # From `load_pipe` or `ready`; the model that made the inversion
-         inv:Inversion, # From `invert` or `Inversion.load`
+         inv:Inversion, # From `invert` or `Inversion.load`, or the file that `save` wrote
          caption:str, # What the picture should show, or a list for several edits
          output_type:str='pil', # What comes out: 'pil', 'np', 'pt' or 'latent', as in diffusers
          chunk:int=4, # Targets that go through the UNet together: fewer need less memory
@@ -151,6 +152,7 @@ def edit(pipe, # From `load_pipe` or `ready`; the model that made the inversion
          **kwargs # Knobs of `PromptToPrompt`
     ): # A PIL image for one caption, a list for a list; of other types `decode` says how they look
     "Edit an inverted picture by changing its prompt (Prompt-to-Prompt)."
+    if isinstance(inv, (str, Path)): inv = Inversion.load(inv)
     check_settings(pipe, inv)
     check_ready(pipe)
     check_output(output_type)
