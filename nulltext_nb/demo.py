@@ -96,7 +96,8 @@ def report_text(r:dict # From `run_demo`
     )->str:
     "The report in lines."
     lines = [f'{name.format(**r):26s} {r[k]:5.1f} dB' for k,name in _WAYS.items()]
-    lines += [f"{e['change']:26s} {e['kept_psnr']:5.1f} dB in what should stay, w = {r['w_edit']:g}" for e in r['edits']]
+    lines += [f"{e['change']:26s} {e['kept_psnr']:5.1f} dB in what should stay" for e in r['edits']]
+    lines.append(f"{'the edits at':26s} w = {r['w_edit']:g}")
     cost = f"{r['unet_forwards']} forwards and {r['unet_backwards']} backwards for the inversion"
     return '\n'.join([*lines, f"{cost}, {r['seconds']:.0f} s in all"])
 
