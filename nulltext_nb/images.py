@@ -180,7 +180,7 @@ def save_images(images, # PIL images or arrays, as for `show_images`
     lines = max(t.count('\n') + 1 for t in titles)
     ncols = min(ncols, len(images))
     nrows = math.ceil(len(images)/ncols)
-    fig = Figure((ncols*size, nrows*(size + 0.17*lines + 0.05)), layout='constrained')
+    fig = Figure((ncols*size, nrows*(size + 0.2*lines + 0.05)), layout='constrained')
     axes = list(fig.subplots(nrows, ncols, squeeze=False).flat)
     for ax in axes: ax.axis('off')
     for ax,im,title in zip(axes, images, titles):
