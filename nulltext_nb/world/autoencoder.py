@@ -126,8 +126,9 @@ class Pixels(Callback):
             return (self.teacher.to(x.device).encode(F.avg_pool2d(x, 2)).latent_dist.mean.float(),)
 
 def train_vae(data:torch.Tensor, # Pictures, (n,H,W,3) uint8
-              minutes:float, # When to stop, earlier runs included
+              steps:int, # Of the whole training
               path:Path=None, # Checkpoint
+              minutes:float=float('inf'), # When this run stops
               device:str=None, # Default: CUDA if there is one
               lr:float=1.2e-3, # Highest learning rate
               bs:int=8, # Pictures of a batch
@@ -136,7 +137,7 @@ def train_vae(data:torch.Tensor, # Pictures, (n,H,W,3) uint8
     "Train the autoencoder on pictures."
     vae = grow_vae(mk_vae(), teacher) if teacher else mk_vae()
     cbs = [Pixels(teacher.eval().requires_grad_(False) if teacher else None)]
-    return fit(mk_learner(Autoencode(vae), [data], vae_loss, minutes, lr, bs, path, cbs, device, hold=0.4)).vae
+    return fit(mk_learner(Autoencode(vae), [data], vae_loss, steps, lr, bs, path, minutes, cbs, device, hold=0.4)).vae
 
 # %% ../../nbs/world/85_autoencoder.ipynb #6f395542
 @torch.no_grad()

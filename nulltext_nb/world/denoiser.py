@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0
 from fastai.callback.core import Callback
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -227,8 +228,8 @@ class TextToNoise(nn.Module):
     def __init__(self, unet:UNet2DConditionModel, text_encoder:CLIPTextModel):
         super().__init__()
         self.unet, self.text_encoder, self.maps = unet, text_encoder, []
-        recorder = Recorder(self.maps)
-        unet.set_attn_processor({k: recorder if 'attn2' in k else v for k, v in unet.attn_processors.items()})
+        recorder, plain = Recorder(self.maps), AttnProcessor()   # at this size quicker than fused attention
+        unet.set_attn_processor({k: recorder if 'attn2' in k else plain for k in unet.attn_processors})
     def forward(self, z_t, t, ids):
         self.maps.clear()
         eps = self.unet(z_t, t, self.text_encoder(ids)[0]).sample
@@ -274,7 +275,6 @@ def assemble(vae:AutoencoderKL, # Trained
              scale:float # Of the latents
     )->StableDiffusionPipeline:
     "The trained parts as a pipeline in diffusers' layout."
-    from diffusers.models.attention_processor import AttnProcessor2_0
     model.unet.set_attn_processor(AttnProcessor2_0())
     vae.register_to_config(scaling_factor=scale)
     return StableDiffusionPipeline(
@@ -293,14 +293,18 @@ def train_unet(data:dict, # From `latent_set`
                tok:CLIPTokenizer, # From `mk_tokenizer`
                model:TextToNoise, # From `mk_model`
                scale:float, # Of the latents
-               minutes:float, # When to stop, earlier runs included
+               steps:int, # Of the whole training
                path:Path=None, # Checkpoint
+               minutes:float=float('inf'), # When this run stops
                device:str=None, # Default: CUDA if there is one
                lr:float=6e-4, # Highest learning rate
-               bs:int=32, # Latents of a batch
-               decay:float=0.9995 # Of the moving average
+               bs:int=64, # Latents of a batch
+               decay:float=0.9995, # Of the moving average
+               compiled:bool=False # By torch.compile, which needs a C++ compiler
     )->TextToNoise: # Trained
     "Train text encoder and UNet on cached scenes."
     noisify = Noisify(mk_scheduler().alphas_cumprod, _ids(tok, [''])[0], scale)
     tensors = [data[k] for k in ('z0', 'ids', 'groups', 'masks')]
-    return fit(mk_learner(model, tensors, noise_loss, minutes, lr, bs, path, [noisify], device, decay=decay))
+    learn = mk_learner(model, tensors, noise_loss, steps, lr, bs, path, minutes, [noisify], device, decay)
+    if compiled: learn.model.compile()
+    return fit(learn)
