@@ -139,7 +139,7 @@ def nulltext_invert(argv=None # Default: the shell's
 
 def _invert(image, caption, out, **given):
     from nulltext_nb.editing import invert
-    from nulltext_nb.store import check_writable
+    from nulltext_nb.files import check_writable
     out, image = check_writable(out), load_image(image)
     inv = invert(take_pipe(given), image, caption, **given)
     print(f'{inv.save(out)}: {inv}')
@@ -178,12 +178,14 @@ def nulltext_edit(argv=None # Default: the shell's
 def _edit(inversion, caption, out, weight, **given):
     from nulltext_nb import methods  # noqa: F401, since an inversion may have been walked by DDPM or EDICT
     from nulltext_nb.editing import edit
-    from nulltext_nb.store import Inversion, check_writable
+    from nulltext_nb.files import check_writable, writing
+    from nulltext_nb.store import Inversion
     out, inv = check_image_name(check_writable(out)), Inversion.load(inversion)
     if weight: given['weights'] = read_weights(weight)
     if 'blend' in given: given['blend'] = given['blend'][0] if len(given['blend'])==1 else tuple(given['blend'])
     if 'mask' in given: given['mask'] = load_image(given['mask'], background='black')
-    edit(take_pipe(given), inv, caption, **given).save(out)
+    im = edit(take_pipe(given), inv, caption, **given)
+    with writing(out) as part: im.save(part)
     print(out)
 
 # %% ../nbs/reference/20_cli.ipynb #04f9ae1c
@@ -270,8 +272,8 @@ def nulltext_bench(argv=None # Default: the shell's
     return run_command(mk_parser(nulltext_bench, own), _bench, argv)
 
 def _bench(name, file, **given):
+    from nulltext_nb.files import check_writable, writing
     from nulltext_nb.lab.queue import is_first, process_device
-    from nulltext_nb.store import check_writable
     check(not str(file or '').endswith('.sqlite'),
           f'{file} ends like the database in which results are kept: use another ending, such as .json')
     file = file and check_writable(file)
@@ -280,4 +282,5 @@ def _bench(name, file, **given):
     figures = measure(pipe, file=file and file.with_suffix('.sqlite'), **dict(progress=is_first()) | given)
     if not is_first(): return
     print(show(figures))
-    if file: file.write_text(json.dumps(figures, indent=1) + '\n')
+    if not file: return
+    with writing(file) as part: part.write_text(json.dumps(figures, indent=1) + '\n')

@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from .editing import edit, invert, prepare
+from .files import check_writable, writing
 from .images import psnr, save_images
 from .inversion import ddim_invert, sample
 from .lab.stats import machine
 from .pipeline import count_units, decode, image_size, load_pipe
-from .store import check_writable
 from .world.scenes import EXAMPLE
 
 # %% ../nbs/reference/10_demo.ipynb #04f9ae1c
@@ -123,7 +123,8 @@ def run_demo(out:str='out/demo', # Folder to write to
         if w_edit!=w: inv = invert(pipe, image, prompt, T, w_edit, solver, progress=progress)
         edited = [edit(pipe, inv, c.prompt, progress=progress, **c.knobs) for c in DEMO_EDITS]
     files = [out/f'edit{n+1}.png' for n in range(len(edited))]
-    for im,file in zip(edited, files): im.save(file)
+    for im,file in zip(edited, files):
+        with writing(file) as part: im.save(part)
     report = dict(prompt=prompt, T=T, w=w, solver=solver, w_edit=w_edit,
                   **{k: psnr(image, im) for k,im in ways.items()},
                   unet_forwards=units.forwards, unet_backwards=units.backwards, unet_forwards_all=every.forwards,
@@ -131,5 +132,5 @@ def run_demo(out:str='out/demo', # Folder to write to
                   edits=[edit_report(c, image, im, file) for c,im,file in zip(DEMO_EDITS, edited, files)],
                   **machine(pipe))
     draw_strip(report, [image, *ways.values(), *edited], out/'strip.png')
-    (out/'report.json').write_text(json.dumps(report, indent=1) + '\n')
+    with writing(out/'report.json') as part: part.write_text(json.dumps(report, indent=1) + '\n')
     return report

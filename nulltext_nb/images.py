@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from .checks import check
+from .files import writing
 
 # %% ../nbs/05_images.ipynb #2a277ece
 def psnr(a, # Image or array, (H,W,3), 0 to 255
@@ -186,4 +187,4 @@ def save_images(images, # PIL images or arrays, as for `show_images`
     for ax,im,title in zip(axes, images, titles):
         ax.imshow(np.asarray(im), interpolation='lanczos')
         ax.set_title(title, fontsize=8.5)
-    fig.savefig(file, dpi=150)
+    with writing(file) as part: fig.savefig(part, dpi=150)

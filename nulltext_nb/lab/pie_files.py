@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ..checks import check
-from ..store import check_writable
+from ..files import writing
 from ..world.art import HELD_OUT
 from ..world.materials import COLOURS
 from ..world.scenes import SHIPPED, random_scene
@@ -146,11 +146,11 @@ def mk_pie_fixture(folder, # To be made
         scene = _draw_scene(kind, rng)
         old, new, blend, mask = _changed(scene, kind, rng)
         path = f"{kind}_{TYPES[kind][0].replace(' ', '_')}/{i:012d}.png"
-        scene.draw(PIE_SIDE).save(check_writable(folder/'annotation_images'/path))
+        with writing(folder/'annotation_images'/path) as part: scene.draw(PIE_SIDE).save(part)
         target = scene.swap(old, new).caption
         items[f'{i:012d}'] = dict(
             image_path=path, original_prompt=_mark(scene.caption, old), editing_prompt=_mark(target, new),
             editing_instruction=f'Change {old} to {new}', editing_type_id=kind, blended_word=blend,
             mask=encode_mask(mask))
-    (folder/'mapping_file.json').write_text(json.dumps(items), encoding='utf-8')
+    with writing(folder/'mapping_file.json') as part: part.write_text(json.dumps(items), encoding='utf-8')
     return folder

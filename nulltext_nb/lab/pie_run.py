@@ -16,6 +16,7 @@ from PIL import Image
 from ..attention import find_words, prompt_words
 from ..checks import check, set_seed
 from ..editing import edit
+from ..files import check_writable, writing
 from ..images import load_image
 from .pie_files import PiePair, read_pie
 from .pie_metrics import CLIP, DINO, PIE_COLUMNS, measure_pie, mk_tools
@@ -23,7 +24,6 @@ from .queue import is_launched, run_shared
 from .stats import code_digest, dtype_name, provenance
 from ..methods import METHODS
 from ..pipeline import fingerprint, image_size
-from ..store import check_writable
 
 # %% ../../nbs/lab/90_pie_run.ipynb #dabd195d
 P2P = ('words', 'reference')
@@ -71,9 +71,8 @@ def keep(file:Path, # Picture
     )->Image.Image: # As it was read from `file`
     "The picture in `file`; made and written first if it is not there."
     if not file.exists():
-        part = check_writable(file).with_suffix('.part')
-        make().save(part, 'PNG')
-        part.replace(file)                                                  # a kill leaves no half picture
+        im = make()
+        with writing(file) as part: im.save(part)   # a kill leaves no half picture
     return load_image(file)
 
 # %% ../../nbs/lab/90_pie_run.ipynb #b1e50001
