@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from .checks import check
-from .pipeline import check_plain
+from .pipeline import alone, check_plain
 
 # %% ../nbs/60_attention.ipynb #07a361cb
 @dataclass(frozen=True)
@@ -95,20 +95,21 @@ def _count_calls(unet, processors):
 def controlled(pipe, # From `load_pipe` or `ready`
                control:Control # What is to see the maps
     ): # Yields `control`
-    "Install `control` in the attention layers for a `with` block; `ValueError` if another processor stands there."
+    "Install `control` in the attention layers for a `with` block, `alone`; `ValueError` if another stands there."
     unet = pipe.unet
-    inside = any(isinstance(p, ControlProcessor) for p in unet.attn_processors.values())
-    check(not inside, 'another control is at work: leave its `with` block first, or make one control of the two')
-    check_plain(pipe)
-    saved = dict(unet.attn_processors)
-    ours = {name: ControlProcessor(control, Layer(name, 'attn2' in name), p) for name,p in saved.items()}
-    hooks = _count_calls(unet, ours)
-    try:
-        unet.set_attn_processor(dict(ours))
-        yield control
-    finally:
-        for hook in hooks: hook.remove()
-        unet.set_attn_processor(saved)
+    with alone(pipe):
+        inside = any(isinstance(p, ControlProcessor) for p in unet.attn_processors.values())
+        check(not inside, 'another control is at work: leave its `with` block first, or make one control of the two')
+        check_plain(pipe)
+        saved = dict(unet.attn_processors)
+        ours = {name: ControlProcessor(control, Layer(name, 'attn2' in name), p) for name,p in saved.items()}
+        hooks = _count_calls(unet, ours)
+        try:
+            unet.set_attn_processor(dict(ours))
+            yield control
+        finally:
+            for hook in hooks: hook.remove()
+            unet.set_attn_processor(saved)
 
 # %% ../nbs/60_attention.ipynb #3bd8825d
 def fold(maps:torch.Tensor, # (...,hw,n)
@@ -139,7 +140,7 @@ def prompt_words(tok, # The pipeline's tokenizer
                  prompt:str # Any text
     )->list: # (word, token positions), in order
     "The words of `prompt` and the positions of their tokens in the embedding."
-    ids = tok(prompt, truncation=True, max_length=tok.model_max_length).input_ids
+    with alone(tok): ids = tok(prompt, truncation=True, max_length=tok.model_max_length).input_ids
     words, start, last = [], 1, len(ids) - 2
     for j in range(1, last + 1):
         if j<last and not tok.convert_ids_to_tokens(ids[j]).endswith('</w>'): continue

@@ -19,7 +19,7 @@ from fastcore.meta import delegates
 from .attention import Control
 from .checks import check
 from .images import fit_image, load_image
-from .pipeline import check_output, check_ready, decode, embed, encode, image_size
+from .pipeline import alone, check_output, check_ready, decode, embed, encode, image_size, in_turn
 from .prompt2prompt import PER_EDIT, PromptToPrompt, each_edit, prompt_to_prompt
 from .scheduler import ddim_pairs
 from .solvers import check_solver, solve
@@ -107,8 +107,9 @@ def invert(pipe, # From `load_pipe` or `ready`
     check_solver(solver, T)
     check(w>1, f'the guidance scale is {w}: editing needs more than 1, 7.5 is usual')
     ddim_pairs(pipe.scheduler, T)   # refuses a `T` that cannot be, before any work
-    z0, cond, null = prepare(pipe, image, caption, size, fit)
-    with ticking(progress, cb) as tick: found = solve(pipe, z0, cond, null, T, w, solver, cb=tick)
+    with alone(pipe), ticking(progress, cb) as tick:
+        z0, cond, null = prepare(pipe, image, caption, size, fit)
+        found = solve(pipe, z0, cond, null, T, w, solver, cb=tick)
     return pack(pipe, found.path, found.phis, caption, w, extra=found.extra)
 
 # %% ../nbs/80_editing.ipynb #149d8c99
@@ -140,6 +141,7 @@ def edit_latents(pipe, # From `load_pipe` or `ready`
     return torch.cat(out)
 
 @diffusers_words
+@in_turn
 @delegates(PromptToPrompt, but=['start'])
 def edit(pipe, # From `load_pipe` or `ready`; the model that made the inversion
          inv:Inversion, # From `invert` or `Inversion.load`, or the file that `save` wrote

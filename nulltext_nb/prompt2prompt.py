@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['PER_EDIT', 'WALKS', 'pair_words', 'align_words', 'word_weights', 'blend_mask', 'user_mask', 'each_edit',
-           'blend_tokens', 'PromptToPrompt', 'prox_guide', 'edit_eps', 'ddim_walk', 'Controls', 'check_seen',
-           'edit_step', 'prompt_to_prompt']
+           'blend_tokens', 'PromptToPrompt', 'prox_guide', 'edit_eps', 'ddim_walk', 'Controls', 'edit_step',
+           'prompt_to_prompt']
 
 # %% ../nbs/70_prompt2prompt.ipynb #92b579e4
 from difflib import SequenceMatcher
@@ -21,7 +21,7 @@ from PIL import Image
 from .attention import Control, Layer, controlled, find_words, prompt_words, word_maps
 from .checks import check
 from .inversion import guide, phi_at
-from .pipeline import check_finite, embed
+from .pipeline import check_finite, embed, in_turn
 from .scheduler import Step, abar_at, ddim_pairs, ddim_step, eps_theta
 from .store import Inversion
 
@@ -170,7 +170,6 @@ class PromptToPrompt(Control):
         self.until_self = start + round(tau_self*(T-start))
         self.max_self = max(256, hw[0]*hw[1]*self_limit**2)
         self.mask = None if mask is None else user_mask(mask, hw)
-        self.seen = set()        # layers whose words were looked at in this step
         self.sums = {}           # maps that LocalBlend reads, summed over the steps
         self.watched = False     # does another control want the source?
         self._set_words(tok, source, targets, kind, weights, blend)
@@ -215,7 +214,6 @@ def __call__(self:PromptToPrompt,
     "Source, edits and the rest: the edits take over the source's maps."
     source, edits, rest = maps.split([len(maps) - 2*self.m, self.m, self.m])
     if not layer.cross: return torch.cat([source, source.expand_as(edits), rest])
-    self.seen.add(layer.name)
     if self.blends: self.sums[layer] = self.sums.get(layer, 0) + maps[:1+self.m].mean(1).float()
     A, own, weights = [x.to(maps) for x in (self.A, self.own, self.weights)]
     if self.i < self.until_cross: edits = source@A[:,None] + edits*own[:,None,None]
@@ -228,7 +226,6 @@ def after_step(self:PromptToPrompt,
     )->torch.Tensor: # `z`
     "The next step begins."
     self.i = i + 1
-    self.seen.clear()
     return z
 
 # %% ../nbs/70_prompt2prompt.ipynb #c59e9480
@@ -316,14 +313,6 @@ class Controls(Control):
         return z
 
 # %% ../nbs/70_prompt2prompt.ipynb #b6f10a5d
-def check_seen(pipe, # From `load_pipe`, under `ctl`
-               ctl:PromptToPrompt # After a step
-    ):
-    "Raise `ValueError` unless `ctl` saw the words' maps of every layer, if it asked for them."
-    layers = {name for name in pipe.unet.attn_processors if 'attn2' in name}
-    check(not ctl.needs_words or ctl.seen==layers, f'the control saw {len(ctl.seen)} of {len(layers)} layers '
-          'that look at words: is another attention processor in the way?')
-
 def edit_step(pipe, # From `load_pipe`, under `ctl`
               inv:Inversion, # The source, on the pipeline's device
               ctl:PromptToPrompt, # Moves the maps
@@ -339,10 +328,9 @@ def edit_step(pipe, # From `load_pipe`, under `ctl`
         return edit_eps(pipe, looked_at, z, t, cond, phi_at(inv.phis, i), inv.w, inv.prox)
     here, there = inv.path[i][:,None], inv.path[i+1][:,None]
     extra = 0. if inv.extra is None else inv.extra[i]
-    z = WALKS[inv.sampler](noise, z, here, there, abar_at(pipe.scheduler, t), abar_at(pipe.scheduler, s), extra)
-    check_seen(pipe, ctl)
-    return z
+    return WALKS[inv.sampler](noise, z, here, there, abar_at(pipe.scheduler, t), abar_at(pipe.scheduler, s), extra)
 
+@in_turn
 @torch.no_grad()
 @delegates(PromptToPrompt, but=['start'])
 def prompt_to_prompt(pipe, # From `load_pipe`

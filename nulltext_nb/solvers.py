@@ -15,7 +15,7 @@ import torch
 from .checks import check
 from .inversion import ddim_invert, guide, guided_eps
 from .nulltext import PRESETS, NullFit, Preset, fit_nulls, get_preset
-from .pipeline import check_finite
+from .pipeline import check_finite, in_turn
 from .scheduler import Step, abar_at, ddim_pairs, ddim_step, eps_theta, noise_between
 
 # %% ../nbs/50_solvers.ipynb #b38f947f
@@ -155,6 +155,7 @@ def along_chord(pipe, # From `load_pipe`
     return phi + _as(share, phi)*(cond - phi), share
 
 # %% ../nbs/50_solvers.ipynb #5037d9c4
+@in_turn
 def fit_least_squares(pipe, # From `load_pipe`
                       pivots:torch.Tensor, # From `ddim_invert`, (T+1,b,c,h,w)
                       cond:torch.Tensor, # Prompt embeddings, (b,n,d)
@@ -230,6 +231,7 @@ def solver_steps(solver:str|Preset|Callable, # As in `solve`
     return T if solver=='prompt' else 2*T
 
 # %% ../nbs/50_solvers.ipynb #addfbc20
+@in_turn
 def solve(pipe, # From `load_pipe`
           z0:torch.Tensor, # Latents of real pictures, (b,c,h,w)
           cond:torch.Tensor, # Embeddings of their captions, (b,n,d)
