@@ -13,7 +13,7 @@ import torch
 
 from .checks import check
 from .inversion import guide
-from .pipeline import check_finite, in_turn
+from .pipeline import check_finite, takes_turns
 from .scheduler import Step, abar_at, ddim_pairs, ddim_step, eps_theta
 
 # %% ../nbs/40_nulltext.ipynb #45c11c89
@@ -112,7 +112,7 @@ class NullFit:
     extra:torch.Tensor=None # What is added to every step, (T,b,c,h,w), by solvers that need it
 
 # %% ../nbs/40_nulltext.ipynb #c08e6159
-@in_turn
+@takes_turns
 def fit_nulls(pipe, # From `load_pipe`
               pivots:torch.Tensor, # From `ddim_invert`, (T+1,b,c,h,w)
               cond:torch.Tensor, # Prompt embeddings, (b,n,d)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 
 from .checks import check
-from .pipeline import in_turn
+from .pipeline import takes_turns
 
 # %% ../nbs/20_scheduler.ipynb #65ed2715
 def ddim_pairs(sched, # A `DDIMScheduler`
@@ -49,7 +49,7 @@ def to_eps(out:torch.Tensor, # What the network predicts, (b,c,h,w)
           f"prediction type {prediction!r} is not known: use 'epsilon' or 'v_prediction'")
     return out if prediction=='epsilon' else abar_t**0.5*out + (1-abar_t)**0.5*z_t
 
-@in_turn
+@takes_turns
 def eps_theta(pipe, # From `load_pipe` or `ready`
               z_t:torch.Tensor, # Noisy latents, (b,c,h,w)
               t:int, # Their time

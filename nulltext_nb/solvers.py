@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SOLVERS', 'null_target', 'implicit_invert', 'fit_prompt', 'fit_noise', 'secant_length', 'noise_and_back',
-           'solve_null', 'along_chord', 'fit_least_squares', 'resolve', 'check_solver', 'solver_steps', 'solve']
+           'solve_null', 'along_chord', 'fit_least_squares', 'resolve', 'check_solver', 'solve']
 
 # %% ../nbs/50_solvers.ipynb #d9f3f317
 from collections.abc import Callable
@@ -15,7 +15,7 @@ import torch
 from .checks import check
 from .inversion import ddim_invert, guide, guided_eps
 from .nulltext import PRESETS, NullFit, Preset, fit_nulls, get_preset
-from .pipeline import check_finite, in_turn
+from .pipeline import check_finite, takes_turns
 from .scheduler import Step, abar_at, ddim_pairs, ddim_step, eps_theta, noise_between
 
 # %% ../nbs/50_solvers.ipynb #b38f947f
@@ -155,7 +155,7 @@ def along_chord(pipe, # From `load_pipe`
     return phi + _as(share, phi)*(cond - phi), share
 
 # %% ../nbs/50_solvers.ipynb #5037d9c4
-@in_turn
+@takes_turns
 def fit_least_squares(pipe, # From `load_pipe`
                       pivots:torch.Tensor, # From `ddim_invert`, (T+1,b,c,h,w)
                       cond:torch.Tensor, # Prompt embeddings, (b,n,d)
@@ -224,14 +224,8 @@ def check_solver(solver:str|Preset|Callable, # As in `solve`
     resolve(solver)
     if isinstance(solver, Preset) or solver in PRESETS: get_preset(solver, T)
 
-def solver_steps(solver:str|Preset|Callable, # As in `solve`
-                 T:int # DDIM steps
-    )->int:
-    "How often `solve` calls its `cb`; a function of your own is supposed to walk up and to fit."
-    return T if solver=='prompt' else 2*T
-
 # %% ../nbs/50_solvers.ipynb #addfbc20
-@in_turn
+@takes_turns
 def solve(pipe, # From `load_pipe`
           z0:torch.Tensor, # Latents of real pictures, (b,c,h,w)
           cond:torch.Tensor, # Embeddings of their captions, (b,n,d)

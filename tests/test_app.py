@@ -46,7 +46,7 @@ def test_cancel_leaves_everything_as_it_was(session):
     session.invert(EXAMPLE.caption)
     entry = session.edit(DOG, blend=('cat', 'dog'))
     before = dict(vars(session), history=list(session.history))
-    def stop(done, total, left): session.cancel()
+    def stop(step, left): session.cancel()
     for job in (lambda: session.invert('a cat', stop), lambda: session.edit('a cow', stop)):
         with pytest.raises(Cancelled): job()
         assert dict(vars(session), history=list(session.history)) == before
@@ -57,11 +57,11 @@ def test_cancel_leaves_everything_as_it_was(session):
 
 def test_cancel_stops_at_the_next_step(session):
     seen = []
-    def stop(done, total, left):
-        seen.append(done)
-        if done == 3: session.cancel()
+    def stop(step, left):
+        seen.append(step.i)
+        if step.i == 2: session.cancel()
     with pytest.raises(Cancelled): session.invert(EXAMPLE.caption, stop, T=50)
-    assert seen == [1, 2, 3]
+    assert seen == [0, 1, 2]
 
 
 def test_the_second_inversion_is_read(session, tmp_path):

@@ -24,6 +24,7 @@ from .show import as_png, compare, download, mask_url, paint_html, read_mask
 from ..checks import check
 from ..images import data_url, fit_image, load_image
 from ..pipeline import image_size
+from ..scheduler import Step
 from ..world.scenes import EXAMPLE, EXAMPLE_FILE, Scene, Thing
 
 # %% ../../nbs/app/30_editor.ipynb #d0168235
@@ -236,13 +237,13 @@ def run(self:Editor,
 
 @patch
 def tick(self:Editor,
-         done:int, # Steps done
-         total:int, # Steps in all
-         left:float # Seconds that are left, or None
+         step:Step, # The step that is done
+         left:float # Seconds that are left in its stage, or None
     ):
     "Show how far the job is."
-    self.ui.bar.max, self.ui.bar.value = total, done
-    self.ui.left.value = f'{done} of {total} steps' + ('' if left is None else f', {left:.0f} s left')
+    self.ui.bar.max, self.ui.bar.value = step.total, step.i + 1
+    soon = '' if left is None else f', {left:.0f} s left'
+    self.ui.left.value = f'{step.stage}: {step.i+1} of {step.total} steps{soon}'
 
 # %% ../../nbs/app/30_editor.ipynb #bd5261f6
 @patch

@@ -17,14 +17,13 @@ from pathlib import Path
 from fastcore.basics import patch
 from PIL import Image
 
-from .. import editing
+from .. import editing, methods  # noqa: F401, since an inversion may have been walked by DDPM or EDICT
 from ..attention import find_words, prompt_words
 from ..checks import check
 from ..images import fit_image, load_image
-from ..nulltext import PRESETS
-from ..pipeline import decode, fingerprint, image_size, load_pipe
+from ..pipeline import alone, decode, fingerprint, image_size, load_pipe
 from ..prompt2prompt import pair_words
-from ..solvers import solver_steps
+from ..scheduler import Step
 from ..store import Inversion, check_settings, scheduler_settings
 from ..world.captions import describe
 
@@ -32,17 +31,13 @@ from ..world.captions import describe
 class Cancelled(Exception): "Raised between two steps to stop a job."
 
 def time_left(times:list, # Seconds on a clock: the start, then the end of every step so far
-              total:int, # Steps in all
-              skip:int=0 # So many steps at the start are of a quicker kind and say nothing
+              total:int # Steps in all
     ): # Seconds, or None while it is not known
     "The time that the remaining steps will take, from the mean of the last eight."
-    done = len(times) - 1
-    recent = times[max(skip, done-8):]
-    return (recent[-1]-recent[0])/(len(recent)-1)*(total-done) if len(recent)>1 else None
+    recent = times[-9:]
+    return (recent[-1]-recent[0])/(len(recent)-1)*(total+1-len(times)) if len(recent)>1 else None
 
 # %% ../../nbs/app/20_session.ipynb #16971124
-_one_at_a_time = threading.Lock()
-
 class Stop:
     "A switch that ends a job at its next step; it falls back when the job has ended."
     def __init__(self): self.asked = threading.Event()
@@ -51,23 +46,18 @@ class Stop:
         "Raise `Cancelled` if somebody has asked to stop."
         if self.asked.is_set(): raise Cancelled
     @contextmanager
-    def turn(self):
-        "Wait until no other job uses the model."
-        while not _one_at_a_time.acquire(timeout=0.1): self.check()
-        try: yield
-        finally: _one_at_a_time.release()
-    @contextmanager
-    def job(self, total:int, # Steps of all stages together
-            cb=None, # Called as cb(done, total, seconds left or None) after every step
-            skip:int=0 # See `time_left`
+    def job(self,
+            pipe, # Whose turn it must be
+            cb=None # Called with a `Step` and the seconds left in its stage, or None, after every step
         ): # Yields what to hand to `invert` or `edit` as `cb`
         "Wait for the model, then run the block."
-        def tick(_):
+        def tick(step:Step):
             self.check()
+            if step.i==0: del times[:-1]
             times.append(time.monotonic())
-            if cb: cb(len(times)-1, total, time_left(times, total, skip))
+            if cb: cb(step, time_left(times, step.total))
         try:
-            with self.turn():
+            with alone(pipe, waiting=self.check):
                 times = [time.monotonic()]
                 yield tick
         finally: self.asked.clear()
@@ -131,7 +121,7 @@ def propose(self:Session)->str: # Empty where there is nothing to propose
 def heard(notes:list # Gets what is said
     ): # Yields nothing
     "Warnings of this package go to `notes`, others are not heard."
-    with warnings.catch_warnings(record=True) as said:
+    with alone(warnings), warnings.catch_warnings(record=True) as said:   # filters are the process's
         warnings.simplefilter('ignore')
         warnings.filterwarnings('always', category=UserWarning, module='nulltext_nb')
         yield
@@ -189,8 +179,7 @@ def make(self:Session,
          cb=None # See `Stop.job`
     )->Inversion:
     "Invert the picture, and keep the inversion where that can be."
-    skip = T if self.solver in PRESETS else 0
-    with self.cancel.job(solver_steps(self.solver, T), cb, skip) as tick, heard(self.notes):
+    with self.cancel.job(self.pipe, cb) as tick, heard(self.notes):
         inv = editing.invert(self.pipe, self.image, prompt, T=T, w=w, solver=self.solver, size=self.image.size,
                              progress=False, cb=tick)
     try: inv.save(self.file_of(prompt, T, w))
@@ -246,7 +235,7 @@ def make_edit(self:Session,
               cb=None # See `Stop.job`
     )->Entry:
     "Make an edit, and put it into the history."
-    with self.cancel.job(self.inv.T - self.inv.start, cb) as tick, heard(self.notes):  # filters are the process's
+    with self.cancel.job(self.pipe, cb) as tick, heard(self.notes):
         result = editing.edit(self.pipe, self.inv, progress=False, cb=tick, **settings)
     self.history.append(Entry(key, self.image, self.inv, self.back, settings, result))
     return self.history[-1]
