@@ -44,6 +44,7 @@ def _database(file):
         with closing(sqlite3.connect(file, timeout=60, isolation_level=None)) as db:
             db.executescript(TABLES)
             yield db
+    except sqlite3.OperationalError as e: raise OSError(f'results cannot be kept in {file}: {e}') from None
     except sqlite3.DatabaseError as e:
         raise ValueError(f'{file} cannot serve for results ({e}): delete it, or name another') from None
 

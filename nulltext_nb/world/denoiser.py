@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
+from ..files import writing
 from .autoencoder import start_plain
 from .data import LATENT, scene_set
 from .learner import fit, mk_learner
@@ -49,11 +50,10 @@ def mk_tokenizer(path:Path, # Folder to write its files to
     merges = [m if isinstance(m, str) else ' '.join(m) for m in json.loads(tk.to_str())['model']['merges']]
     entries = [*sorted(letters), *(c+'</w>' for c in sorted(letters)), *(m.replace(' ', '') for m in merges)]
     entries = list(dict.fromkeys([*entries, '<|startoftext|>', '<|endoftext|>']))
-    path = Path(path)
-    path.mkdir(parents=True, exist_ok=True)
     vocab = json.dumps({e: i for i, e in enumerate(entries)}, ensure_ascii=False)
-    (path/'vocab.json').write_text(vocab, encoding='utf-8')
-    (path/'merges.txt').write_text('\n'.join(['#version: 0.2', *merges]) + '\n', encoding='utf-8')
+    files = {'merges.txt': '\n'.join(['#version: 0.2', *merges]) + '\n', 'vocab.json': vocab}
+    for name, text in files.items():
+        with writing(Path(path)/name) as part: part.write_text(text, encoding='utf-8')
     return CLIPTokenizer.from_pretrained(path, model_max_length=TOKENS)
 
 # %% ../../nbs/world/90_denoiser.ipynb #b565646b
@@ -213,12 +213,11 @@ def latent_set(vae:AutoencoderKL, # Trained
     )->dict: # z0 (n,c,h,w) half, ids (n,t) short, groups (n,CAPTION_PARTS,t) bool, masks (n,2,h,w) bytes
     "Draw and encode scenes, a block at a time; blocks that exist are read."
     folder, blocks = Path(folder), []
-    folder.mkdir(parents=True, exist_ok=True)
     for i in range(-(-n//block)):
         file = folder/f'{i:03}.safetensors'
         if not file.exists():
-            save_file(_block(vae, tok, min(block, n), seed + i, words, workers), file.with_suffix('.tmp'))
-            file.with_suffix('.tmp').replace(file)
+            drawn = _block(vae, tok, min(block, n), seed + i, words, workers)
+            with writing(file) as part: save_file(drawn, part)
         blocks.append(load_file(file))
     return {k: torch.cat([b[k] for b in blocks]) for k in blocks[0]}
 

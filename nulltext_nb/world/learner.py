@@ -22,6 +22,8 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, TensorDataset
 
+from ..files import writing
+
 # %% ../../nbs/world/80_learner.ipynb #063bd193
 def _float(x): return tuple(map(_float, x)) if isinstance(x, (tuple, list)) else x.float()
 
@@ -59,10 +61,9 @@ def save_checkpoint(path:Path, # File to write
     out |= {f'ema.{k}': v for k, v in learn.ema.avg.state_dict().items()}
     for i, p in enumerate(learn.model.parameters()):
         out |= {f'adam.{i}.{k}': v for k, v in _adam(learn).get(p, {}).items()}
-    tmp = Path(path).with_suffix('.tmp')
     tensors = {k: v.detach().cpu().contiguous().clone() for k, v in out.items()}
-    save_file(tensors, tmp, dict(steps=str(steps), seen=str(seen), minutes=str(minutes)))
-    tmp.replace(path)
+    spent = dict(steps=str(steps), seen=str(seen), minutes=str(minutes))
+    with writing(path) as part: save_file(tensors, part, spent)
 
 def _part(state, name): return {k[len(name):]: v for k, v in state.items() if k.startswith(name)}
 

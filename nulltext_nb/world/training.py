@@ -23,6 +23,7 @@ from transformers import CLIPTokenizer
 from .. import DATA
 from ..checks import check, set_seed
 from ..images import fit_image
+from ..files import writing, writing_folder
 from .art import HELD_OUT, fetch_art
 from .autoencoder import even, train_vae
 from .data import glyph_set, scene_set
@@ -130,8 +131,9 @@ def train_judge(scenes:list, # Of `Scene`
 
 # %% ../../nbs/world/95_training.ipynb #79e06d6e
 def _tokenizer(out):
-    if (out/'tokenizer').exists(): return CLIPTokenizer.from_pretrained(out/'tokenizer', model_max_length=TOKENS)
-    return mk_tokenizer(out/'tokenizer')
+    folder = out/'tokenizer'
+    if (folder/'vocab.json').exists(): return CLIPTokenizer.from_pretrained(folder, model_max_length=TOKENS)
+    return mk_tokenizer(folder)
 
 def _trained_vae(out):
     check((out/'vae').exists(), f'{out/"vae"} is missing: train the autoencoder first, with the part vae')
@@ -157,7 +159,8 @@ def _vae(job):
     drawn = torch.cat([glyph_set(job.n//2, fetch_art(job.sprites), job.seed+1), scene_set(job.n//2, job.seed+2)[1]])
     old = _shipped(job.grow)
     vae = train_vae(drawn, job.steps, job.file('vae'), job.minutes, job.device, teacher=old and old.vae)
-    even(vae, latents_of(vae, drawn[-2000:])).cpu().save_pretrained(job.out/'vae')
+    vae = even(vae, latents_of(vae, drawn[-2000:])).cpu()
+    with writing_folder(job.out/'vae') as part: vae.save_pretrained(part)
 
 def _latents(job):
     return latent_set(_trained_vae(job.out).to(job.device), _tokenizer(job.out), job.n, job.out/'latents', job.seed+3)
@@ -167,7 +170,8 @@ def _unet(job):
     scale = 1/data['z0'][:5000].float().std().item()
     model = mk_model(tok, _shipped(job.grow))
     train_unet(data, tok, model, scale, job.steps, job.file('unet'), job.minutes, job.device, compiled=job.compiled)
-    assemble(_trained_vae(job.out), tok, model, scale).save_pretrained(job.out/'pipe')
+    pipe = assemble(_trained_vae(job.out), tok, model, scale)
+    with writing_folder(job.out/'pipe') as part: pipe.save_pretrained(part)
 
 def _blobs(job):
     check((job.out/'pipe').exists(), f'{job.out/"pipe"} is missing: train the denoiser for a while, with the part unet')
@@ -180,26 +184,32 @@ def _judge(job):
     weak = job.out/'blobs.safetensors'
     nothing = load_file(weak)['pixels'] if weak.exists() else None
     judge = train_judge(scenes, px, job.steps, nothing, job.file('judge'), job.minutes, job.device)
-    save_file({k: v.contiguous().cpu() for k, v in judge.state_dict().items()}, job.out/'judge.safetensors')
+    state = {k: v.contiguous().cpu() for k, v in judge.state_dict().items()}
+    with writing(job.out/'judge.safetensors') as part: save_file(state, part)
 
 # %% ../../nbs/world/95_training.ipynb #1e380c66
+def _write_model(out, folder):
+    "The trained pipeline of `out` as it travels: the UNet as fp16, the rest as fp32."
+    pipe = StableDiffusionPipeline.from_pretrained(out/'pipe', safety_checker=None)
+    pipe.unet.half()
+    pipe.save_pretrained(folder)
+    text = folder/'text_encoder'/'model.safetensors'   # names of weights that transformers 4 reads, too
+    names = {f'text_model.{k.removeprefix("text_model.")}': v for k, v in load_file(text).items()}
+    save_file(names, text, {'format': 'pt'})
+    for f in ('vocab.json', 'merges.txt'):   # for transformers 4
+        shutil.copy(out/'tokenizer'/f, folder/'tokenizer')
+    for f in folder.rglob('*.json'):   # where the model lay while it was trained is nobody's business
+        f.write_text(re.sub(r'\s*"_name_or_path": ".*",', '', f.read_text()))
+
 def ship(out:Path, # Folder with `pipe/` and `judge.safetensors`
          data:Path=DATA, # The package's data folder
          logs:Path=Path('nbs/results') # Where the pages look for the losses
     )->float: # Megabytes of weights
     "Copy the trained model into the package: the UNet as fp16, the rest as fp32."
-    pipe = StableDiffusionPipeline.from_pretrained(out/'pipe', safety_checker=None)
-    pipe.unet.half()
-    pipe.save_pretrained(data/'model')
-    text = data/'model'/'text_encoder'/'model.safetensors'   # names of weights that transformers 4 reads, too
-    names = {f'text_model.{k.removeprefix("text_model.")}': v for k, v in load_file(text).items()}
-    save_file(names, text, {'format': 'pt'})
-    for f in ('vocab.json', 'merges.txt'):   # for transformers 4
-        shutil.copy(out/'tokenizer'/f, data/'model'/'tokenizer')
-    for f in (data/'model').rglob('*.json'):   # where the model lay while it was trained is nobody's business
-        f.write_text(re.sub(r'\s*"_name_or_path": ".*",', '', f.read_text()))
-    shutil.copy(out/'judge.safetensors', data)
-    for part in ('vae', 'unet', 'judge'): shutil.copy(out/f'{part}_state.csv', logs/f'train_{part}.csv')
+    with writing_folder(data/'model') as folder: _write_model(out, folder)
+    copies = {f'{part}_state.csv': logs/f'train_{part}.csv' for part in ('vae', 'unet', 'judge')}
+    for name, file in (copies | {'judge.safetensors': data/'judge.safetensors'}).items():
+        with writing(file) as part: shutil.copyfile(out/name, part)
     return sum(f.stat().st_size for f in data.rglob('*.safetensors'))/1e6
 
 # %% ../../nbs/world/95_training.ipynb #683bb7f3
