@@ -19,7 +19,8 @@ from fastcore.meta import delegates
 from .attention import Control
 from .checks import check
 from .images import fit_image, load_image
-from .pipeline import alone, check_output, check_ready, decode, embed, encode, image_size, takes_turns
+from .pipeline import (alone, check_output, check_ready, decode, embed, encode, image_size,
+                                  one_thread_at_a_time)
 from .prompt2prompt import PER_EDIT, PromptToPrompt, each_edit, prompt_to_prompt
 from .scheduler import ddim_pairs
 from .solvers import check_solver, solve
@@ -141,7 +142,7 @@ def edit_latents(pipe, # From `load_pipe` or `ready`
     return torch.cat(out)
 
 @diffusers_words
-@takes_turns
+@one_thread_at_a_time
 @delegates(PromptToPrompt, but=['start'])
 def edit(pipe, # From `load_pipe` or `ready`; the model that made the inversion
          inv:Inversion, # From `invert` or `Inversion.load`, or the file that `save` wrote

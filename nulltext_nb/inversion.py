@@ -10,7 +10,7 @@ import torch
 
 from .checks import check
 from .pipeline import check_finite
-from .scheduler import Step, abar_at, ddim_pairs, ddim_step, eps_theta
+from .scheduler import Step, abar_at, ddim_pairs, ddim_step, eps_theta, steps_left, steps_of
 
 # %% ../nbs/30_inversion.ipynb #ded0af9f
 def guide(eps_u:torch.Tensor, # Noise under the null text, (b,c,h,w)
@@ -71,11 +71,13 @@ def ddim_invert(pipe, # From `load_pipe` or `ready`
                 T:int=50, # DDIM steps
                 w:float=1., # Guidance scale; 1 for pivots
                 phi:torch.Tensor=None, # Null embedding, (1,n,d), needed if w is not 1
-                cb=None # Called with a `Step` after every step
+                cb=None, # Called with a `Step` after every step
+                done:list=() # Steps told before, to go on from
     )->torch.Tensor: # The pivots, (T+1,b,c,h,w): position 0 is noise, position T is `z0`
     "DDIM inversion: the path from a picture up to noise (null-text paper, sec. 3.1)."
-    path = [z0]
-    for i,(t,s) in enumerate(reversed(ddim_pairs(pipe.scheduler, T))):
+    done = steps_of(done, 'invert')
+    path = [z0, *(step.latents for step in done)]
+    for i,(t,s) in steps_left(reversed(ddim_pairs(pipe.scheduler, T)), done):
         eps = guided_eps(pipe, path[-1], t, cond, phi, w)
         z = ddim_step(path[-1], eps, abar_at(pipe.scheduler, s), abar_at(pipe.scheduler, t))
         path.append(check_finite(z, f'the latent after inversion step {i} (t = {t})'))

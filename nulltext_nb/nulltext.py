@@ -13,8 +13,8 @@ import torch
 
 from .checks import check
 from .inversion import guide
-from .pipeline import check_finite, takes_turns
-from .scheduler import Step, abar_at, ddim_pairs, ddim_step, eps_theta
+from .pipeline import check_finite, one_thread_at_a_time
+from .scheduler import Step, abar_at, ddim_pairs, ddim_step, eps_theta, steps_left, steps_of
 
 # %% ../nbs/40_nulltext.ipynb #45c11c89
 def null_loss(eps_u:torch.Tensor, # Noise under the null embedding, (b,c,h,w)
@@ -112,22 +112,25 @@ class NullFit:
     extra:torch.Tensor=None # What is added to every step, (T,b,c,h,w), by solvers that need it
 
 # %% ../nbs/40_nulltext.ipynb #c08e6159
-@takes_turns
+@one_thread_at_a_time
 def fit_nulls(pipe, # From `load_pipe`
               pivots:torch.Tensor, # From `ddim_invert`, (T+1,b,c,h,w)
               cond:torch.Tensor, # Prompt embeddings, (b,n,d)
               phi:torch.Tensor, # Where to start: embed(pipe, ''), (1,n,d)
               w:float=7.5, # Guidance scale, not 1
               preset:str|Preset='paper', # A name in `PRESETS`, or a `Preset`
-              cb:Callable=None # Called with a `Step` after every step
+              cb:Callable=None, # Called with a `Step` after every step
+              done:list=() # Steps told before, to go on from
     )->NullFit:
     "Null-text optimisation: an embedding per step that keeps guidance on the pivots (null-text paper, alg. 1)."
     check(w!=1, 'at w = 1 the null text has no effect: there is nothing to fit')
     T = len(pivots) - 1
     preset = get_preset(preset, T)
-    phi = phi.expand_as(cond)
-    path, phis, losses = [pivots[0]], [], []
-    for i,(t,s) in enumerate(ddim_pairs(pipe.scheduler, T)):
+    done = steps_of(done, 'fit')
+    path = [pivots[0], *(step.latents for step in done)]
+    phis, losses = [step.kept['phi'] for step in done], [list(step.losses) for step in done]
+    phi = phis[-1] if done else phi.expand_as(cond)
+    for i,(t,s) in steps_left(ddim_pairs(pipe.scheduler, T), done):
         z_bar = path[-1]
         ab = abar_at(pipe.scheduler, t), abar_at(pipe.scheduler, s)
         with torch.no_grad(): eps_c = eps_theta(pipe, z_bar, t, cond)
@@ -138,5 +141,5 @@ def fit_nulls(pipe, # From `load_pipe`
         path.append(check_finite(z_bar, f'the latent after step {i} (t = {t})'))
         phis.append(phi)
         losses.append(seen)
-        if cb: cb(Step('fit', i, T, t, z_bar, tuple(seen)))
+        if cb: cb(Step('fit', i, T, t, z_bar, tuple(seen), dict(phi=phi)))
     return NullFit(torch.stack(phis), torch.stack(path), losses)

@@ -21,7 +21,7 @@ from PIL import Image
 from .attention import Control, Layer, controlled, find_words, prompt_words, word_maps
 from .checks import check
 from .inversion import guide, phi_at
-from .pipeline import check_finite, embed, takes_turns
+from .pipeline import check_finite, embed, one_thread_at_a_time
 from .scheduler import Step, abar_at, ddim_pairs, ddim_step, eps_theta
 from .store import Inversion
 
@@ -330,7 +330,7 @@ def edit_step(pipe, # From `load_pipe`, under `ctl`
     extra = 0. if inv.extra is None else inv.extra[i]
     return WALKS[inv.sampler](noise, z, here, there, abar_at(pipe.scheduler, t), abar_at(pipe.scheduler, s), extra)
 
-@takes_turns
+@one_thread_at_a_time
 @torch.no_grad()
 @delegates(PromptToPrompt, but=['start'])
 def prompt_to_prompt(pipe, # From `load_pipe`

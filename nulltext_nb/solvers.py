@@ -15,8 +15,8 @@ import torch
 from .checks import check
 from .inversion import ddim_invert, guide, guided_eps
 from .nulltext import PRESETS, NullFit, Preset, fit_nulls, get_preset
-from .pipeline import check_finite, takes_turns
-from .scheduler import Step, abar_at, ddim_pairs, ddim_step, eps_theta, noise_between
+from .pipeline import check_finite, one_thread_at_a_time
+from .scheduler import Step, abar_at, ddim_pairs, ddim_step, eps_theta, noise_between, steps_left, steps_of
 
 # %% ../nbs/50_solvers.ipynb #b38f947f
 def null_target(z_bar:torch.Tensor, # Where the guided path is, (b,c,h,w)
@@ -42,19 +42,21 @@ def implicit_invert(pipe, # From `load_pipe`
                     T:int=50, # DDIM steps
                     n_fixed:int=1, # Evaluations at the place where a step lands
                     extrapolate:bool=True, # Guess that place from the last two noises? Else from one more evaluation
-                    cb:Callable=None # Called with a `Step` after every step
+                    cb:Callable=None, # Called with a `Step` after every step
+                    done:list=() # Steps told before, to go on from
     )->torch.Tensor: # The pivots, (T+1,b,c,h,w): position 0 is noise, position T is `z0`
     "DDIM inversion with the noise of the place where each step lands, so that the way back finds the same noise."
     check(n_fixed>=(1 if extrapolate else 0), f'n_fixed is {n_fixed}: the network has to be asked once a step at least')
-    path, seen = [z0], []
-    for i,(t,s) in enumerate(reversed(ddim_pairs(pipe.scheduler, T))):
+    done = steps_of(done, 'invert')
+    path, seen = [z0, *(step.latents for step in done)], [step.kept['eps'] for step in done[-2:]]
+    for i,(t,s) in steps_left(reversed(ddim_pairs(pipe.scheduler, T)), done):
         ab = abar_at(pipe.scheduler, s), abar_at(pipe.scheduler, t)
         eps = _carry_on(seen) if extrapolate and seen else eps_theta(pipe, path[-1], t, cond)
         for _ in range(n_fixed): eps = eps_theta(pipe, ddim_step(path[-1], eps, *ab), t, cond)
         z = ddim_step(path[-1], eps, *ab)
         path.append(check_finite(z, f'the latent after inversion step {i} (t = {t})'))
         seen = [*seen[-1:], eps]
-        if cb: cb(Step('invert', i, T, t, z))
+        if cb: cb(Step('invert', i, T, t, z, kept=dict(eps=eps)))
     return torch.stack(path[::-1])
 
 # %% ../nbs/50_solvers.ipynb #40a8326f
@@ -71,18 +73,20 @@ def fit_noise(pipe, # From `load_pipe`
               cond:torch.Tensor, # Prompt embeddings, (b,n,d)
               phi:torch.Tensor, # The null embedding: embed(pipe, ''), (1,n,d)
               w:float=7.5, # Guidance scale, not 1
-              cb:Callable=None # Called with a `Step` after every step
+              cb:Callable=None, # Called with a `Step` after every step
+              done:list=() # Steps told before, to go on from
     )->NullFit: # With `extra`, and one embedding for all steps
     "Null-text inversion in closed form: the null text stays as it is, and every step adds what its noise lacks."
     check(w!=1, 'at w = 1 the null text has no effect: there is nothing to solve')
     T = len(pivots) - 1
-    path, extra = [pivots[0]], []
-    for i,(t,s) in enumerate(ddim_pairs(pipe.scheduler, T)):
+    done = steps_of(done, 'fit')
+    path, extra = [pivots[0], *(step.latents for step in done)], [step.kept['extra'] for step in done]
+    for i,(t,s) in steps_left(ddim_pairs(pipe.scheduler, T), done):
         eps = guided_eps(pipe, path[-1], t, cond, phi, w)
         z = ddim_step(path[-1], eps, abar_at(pipe.scheduler, t), abar_at(pipe.scheduler, s))
         extra.append(check_finite(pivots[i+1] - z, f'what is added to step {i} (t = {t})'))
         path.append(z + extra[-1])   # the pivot, as sampling will round it
-        if cb: cb(Step('fit', i, T, t, path[-1]))
+        if cb: cb(Step('fit', i, T, t, path[-1], kept=dict(extra=extra[-1])))
     return NullFit(phi.expand_as(cond), torch.stack(path), [[] for _ in extra], torch.stack(extra))
 
 # %% ../nbs/50_solvers.ipynb #26073d35
@@ -155,7 +159,7 @@ def along_chord(pipe, # From `load_pipe`
     return phi + _as(share, phi)*(cond - phi), share
 
 # %% ../nbs/50_solvers.ipynb #5037d9c4
-@takes_turns
+@one_thread_at_a_time
 def fit_least_squares(pipe, # From `load_pipe`
                       pivots:torch.Tensor, # From `ddim_invert`, (T+1,b,c,h,w)
                       cond:torch.Tensor, # Prompt embeddings, (b,n,d)
@@ -164,14 +168,17 @@ def fit_least_squares(pipe, # From `load_pipe`
                       n_inner:int=1, # Most gradients of one step
                       tol:float=1e-8, # Mean squared residual at which a step is done
                       chord:bool=True, # Is the first search along the chord to the prompt?
-                      cb:Callable=None # Called with a `Step` after every step
+                      cb:Callable=None, # Called with a `Step` after every step
+                      done:list=() # Steps told before, to go on from
     )->NullFit:
     "Null-text inversion as nonlinear least squares, each step from the embedding of the step before."
     check(n_inner>=1, f'n_inner is {n_inner}: one gradient a step at least')
     T = len(pivots) - 1
-    phi = phi.expand_as(cond)
-    path, phis, losses, a = [pivots[0]], [], [], None
-    for i,(t,s) in enumerate(ddim_pairs(pipe.scheduler, T)):
+    done = steps_of(done, 'fit')
+    path = [pivots[0], *(step.latents for step in done)]
+    phis, losses = [step.kept['phi'] for step in done], [list(step.losses) for step in done]
+    phi, a = (phis[-1], done[-1].kept['a']) if done else (phi.expand_as(cond), None)
+    for i,(t,s) in steps_left(ddim_pairs(pipe.scheduler, T), done):
         z_bar = path[-1]
         ab = abar_at(pipe.scheduler, t), abar_at(pipe.scheduler, s)
         with torch.no_grad(): eps_c = eps_theta(pipe, z_bar, t, cond)
@@ -182,33 +189,36 @@ def fit_least_squares(pipe, # From `load_pipe`
         path.append(check_finite(z_bar, f'the latent after step {i} (t = {t})'))
         phis.append(phi)
         losses.append(seen)
-        if cb: cb(Step('fit', i, T, t, z_bar, tuple(seen)))
+        if cb: cb(Step('fit', i, T, t, z_bar, tuple(seen), dict(phi=phi, a=a)))
     return NullFit(torch.stack(phis), torch.stack(path), losses)
 
 # %% ../nbs/50_solvers.ipynb #2b6b445d
-def _fast(pipe, z0, cond, null, T, w, cb=None)->NullFit:
+def _fast(pipe, z0, cond, null, T, w, cb=None, done=())->NullFit:
     "Pivots by prediction, and what their noises lack; arguments as in `solve`."
-    return fit_noise(pipe, implicit_invert(pipe, z0, cond, T, cb=cb), cond, null, w, cb)
+    pivots = implicit_invert(pipe, z0, cond, T, cb=cb, done=done)
+    return fit_noise(pipe, pivots, cond, null, w, cb, done)
 
-def _least_squares(pipe, z0, cond, null, T, w, cb=None)->NullFit:
+def _least_squares(pipe, z0, cond, null, T, w, cb=None, done=())->NullFit:
     "DDIM pivots, and embeddings by least squares; arguments as in `solve`."
-    return fit_least_squares(pipe, ddim_invert(pipe, z0, cond, T, cb=cb), cond, null, w, cb=cb)
+    pivots = ddim_invert(pipe, z0, cond, T, cb=cb, done=done)
+    return fit_least_squares(pipe, pivots, cond, null, w, cb=cb, done=done)
 
-def _prompt(pipe, z0, cond, null, T, w, cb=None)->NullFit:
+def _prompt(pipe, z0, cond, null, T, w, cb=None, done=())->NullFit:
     "Pivots by prediction, and the prompt for null text; arguments as in `solve`."
-    return fit_prompt(implicit_invert(pipe, z0, cond, T, cb=cb), cond)
+    return fit_prompt(implicit_invert(pipe, z0, cond, T, cb=cb, done=done), cond)
 
-def _adam(pipe, z0, cond, null, T, w, cb=None, preset='paper')->NullFit:
+def _adam(pipe, z0, cond, null, T, w, cb=None, done=(), preset='paper')->NullFit:
     "DDIM pivots, and embeddings by Adam: the null-text paper; arguments as in `solve`, and a preset."
     preset = get_preset(preset, T)
-    return fit_nulls(pipe, ddim_invert(pipe, z0, cond, T, cb=cb), cond, null, w, preset, cb)
+    pivots = ddim_invert(pipe, z0, cond, T, cb=cb, done=done)
+    return fit_nulls(pipe, pivots, cond, null, w, preset, cb, done)
 
 SOLVERS = dict(fast=_fast, least_squares=_least_squares, prompt=_prompt,
                **{name: partial(_adam, preset=name) for name in PRESETS})
 
 # %% ../nbs/50_solvers.ipynb #fe2c5315
 def resolve(solver:str|Preset|Callable # One of `SOLVERS`, a `Preset`, or a function of your own
-    )->Callable: # (pipe, z0, cond, null, T, w, cb) to a `NullFit`, each as in `solve`
+    )->Callable: # (pipe, z0, cond, null, T, w, cb, done) to a `NullFit`, each as in `solve`
     "The function that `solver` means; `ValueError` if it means none."
     if isinstance(solver, Preset): return partial(_adam, preset=solver)
     if callable(solver): return solver
@@ -225,7 +235,7 @@ def check_solver(solver:str|Preset|Callable, # As in `solve`
     if isinstance(solver, Preset) or solver in PRESETS: get_preset(solver, T)
 
 # %% ../nbs/50_solvers.ipynb #addfbc20
-@takes_turns
+@one_thread_at_a_time
 def solve(pipe, # From `load_pipe`
           z0:torch.Tensor, # Latents of real pictures, (b,c,h,w)
           cond:torch.Tensor, # Embeddings of their captions, (b,n,d)
@@ -233,11 +243,13 @@ def solve(pipe, # From `load_pipe`
           T:int=50, # DDIM steps
           w:float=7.5, # Guidance scale, not 1
           solver:str|Preset|Callable='fast', # One of `SOLVERS`, a `Preset`, or a function: see `resolve`
-          cb:Callable=None # Called with a `Step` after every step, of stage 'invert' and then of 'fit'
+          cb:Callable=None, # Called with a `Step` after every step, of stage 'invert' and then of 'fit'
+          done:list=() # Steps told before, to go on from; a function of your own need not take them
     )->NullFit:
     "From latents to null embeddings and the guided path, each picture by itself."
     check(w!=1, 'at w = 1 the null text has no effect: there is nothing to solve')
-    found = resolve(solver)(pipe, z0, cond, null, T, w, cb)
+    more = dict(done=done) if done else {}
+    found = resolve(solver)(pipe, z0, cond, null, T, w, cb, **more)
     check(isinstance(found, NullFit), f'the solver gave back {type(found).__name__}: it should be a NullFit')
     check(found.path.shape==(T+1, *z0.shape), f'the solver\'s path is {tuple(found.path.shape)}: (T+1,b,c,h,w) is due')
     return found
