@@ -134,15 +134,18 @@ def nulltext_invert(argv=None # Default: the shell's
     def own(parser):
         add_files(parser, 'inversion.safetensors', image='Picture file',
                   caption='What is in the picture; name everything that you want to edit')
-        add_options(parser, invert, ['T', 'w', 'solver', 'size', 'fit'], size=PIXELS)
+        add_options(parser, invert, ['T', 'w', 'solver', 'size', 'fit', 'resume'], size=PIXELS)
     return run_command(mk_parser(nulltext_invert, own, add_quiet, add_model), _invert, argv)
 
 def _invert(image, caption, out, **given):
     from nulltext_nb.editing import invert
     from nulltext_nb.files import check_writable
     out, image = check_writable(out), load_image(image)
+    steps = Path(given['resume']) if 'resume' in given else None
+    check(not steps or steps.resolve()!=out.resolve(), f'{out} cannot keep the steps as well: name another file')
     inv = invert(take_pipe(given), image, caption, **given)
     print(f'{inv.save(out)}: {inv}')
+    if steps: steps.unlink()   # only now is the work in another file
 
 # %% ../nbs/reference/20_cli.ipynb #c696f87c
 FORMATS = ('.png', '.jpg', '.jpeg', '.webp', '.bmp', '.tif', '.tiff')

@@ -336,7 +336,7 @@ def encode(pipe, # From `load_pipe` or `ready`
     for im in images:
         _check_size(pipe, im.size)
         x = pipe.image_processor.preprocess(im.convert('RGB'))
-        z0s.append(pipe.vae.encode(x.to(pipe._execution_device, pipe.vae.dtype)).latent_dist.mean.float())
+        z0s.append(pipe.vae.encode(x.to(pipe._execution_device, pipe.vae.dtype)).latent_dist.mean.float().contiguous())
     return check_finite(torch.cat(z0s)*pipe.vae.config.scaling_factor, 'the encoded picture')
 
 OUTPUTS = ('pil', 'np', 'pt', 'latent')   # diffusers' names for what comes out

@@ -9,6 +9,7 @@ __all__ = ['SOLVERS', 'null_target', 'implicit_invert', 'fit_prompt', 'fit_noise
 # %% ../nbs/50_solvers.ipynb #d9f3f317
 from collections.abc import Callable
 from functools import partial
+from inspect import signature
 
 import torch
 
@@ -228,10 +229,13 @@ def resolve(solver:str|Preset|Callable # One of `SOLVERS`, a `Preset`, or a func
     return SOLVERS[solver]
 
 def check_solver(solver:str|Preset|Callable, # As in `solve`
-                 T:int # DDIM steps
+                 T:int, # DDIM steps
+                 resume:bool=False # Must it be able to go on from steps done before?
     ):
     "Raise `ValueError` unless `solver` can be used for `T` steps."
-    resolve(solver)
+    fn = resolve(solver)
+    check(not resume or 'done' in signature(fn).parameters,
+          f'{solver!r} cannot go on from steps done before: give it a parameter `done`, or leave out `resume`')
     if isinstance(solver, Preset) or solver in PRESETS: get_preset(solver, T)
 
 # %% ../nbs/50_solvers.ipynb #addfbc20
