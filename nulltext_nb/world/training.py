@@ -177,7 +177,8 @@ def _blobs(job):
     check((job.out/'pipe').exists(), f'{job.out/"pipe"} is missing: train the denoiser for a while, with the part unet')
     pipe = StableDiffusionPipeline.from_pretrained(job.out/'pipe', safety_checker=None).to(job.device)
     pipe.set_progress_bar_config(disable=True)
-    save_file(dict(pixels=blobs(pipe, job.n)), job.out/'blobs.safetensors')
+    drawn = dict(pixels=blobs(pipe, job.n))
+    with writing(job.out/'blobs.safetensors') as part: save_file(drawn, part)
 
 def _judge(job):
     scenes, px, _ = scene_set(job.n, job.seed+4, artists=(*WORLD.artists, HELD_OUT))
