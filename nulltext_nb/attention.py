@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from .checks import check
+from .checks import check, check_text
 from .pipeline import alone, check_plain
 
 # %% ../nbs/60_attention.ipynb #07a361cb
@@ -140,6 +140,7 @@ def prompt_words(tok, # The pipeline's tokenizer
                  prompt:str # Any text
     )->list: # (word, token positions), in order
     "The words of `prompt` and the positions of their tokens in the embedding."
+    check_text(prompt)
     with alone(tok): ids = tok(prompt, truncation=True, max_length=tok.model_max_length).input_ids
     words, start, last = [], 1, len(ids) - 2
     for j in range(1, last + 1):

@@ -79,6 +79,8 @@ def align_words(tok, # The pipeline's tokenizer
     return A, own
 
 # %% ../nbs/70_prompt2prompt.ipynb #64458eac
+_MAX_WEIGHT = 100   # a few units are usual
+
 def word_weights(tok, # The pipeline's tokenizer
                  prompt:str, # Target prompt
                  weights:dict=None # From word to factor
@@ -86,7 +88,9 @@ def word_weights(tok, # The pipeline's tokenizer
     "One factor per token of `prompt` (Prompt-to-Prompt, attention re-weighting)."
     check(weights is None or isinstance(weights, dict), f"weights are {weights!r}: use a dict such as {{'red': 2}}")
     out = torch.ones(tok.model_max_length)
-    for word,x in (weights or {}).items(): out[find_words(tok, prompt, word)] = float(x)
+    for word,x in (weights or {}).items():
+        check(abs(x)<=_MAX_WEIGHT, f'the weight of {word!r} is {x}: use -{_MAX_WEIGHT} to {_MAX_WEIGHT}, 1 is none')
+        out[find_words(tok, prompt, word)] = float(x)
     return out
 
 # %% ../nbs/70_prompt2prompt.ipynb #88876fbd

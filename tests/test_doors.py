@@ -223,11 +223,11 @@ def test_a_variant(pipe, tmp_path):
 def test_the_best_device_is_chosen(monkeypatch, cuda, mps, device, dtype):
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: cuda)
     monkeypatch.setattr(torch.backends.mps, 'is_available', lambda: mps)
-    chosen = pipeline._pick_device(None)
+    chosen = pipeline.pick_device(None)
     assert chosen.type == device and pipeline._pick_dtype(None, chosen) == dtype
     if not mps:
         with pytest.raises(ValueError, match=f"no mps device here: use device='{device}'"):
-            pipeline._pick_device('mps')
+            pipeline.pick_device('mps')
 
 
 @pytest.mark.parametrize('part', PARTS)

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from nulltext_nb.images import KINDS, load_image, save_images
+from nulltext_nb.images import READERS, load_image, save_images
 
 RGB = Image.fromarray(np.random.default_rng(0).integers(0, 255, (80, 64, 3), np.uint8))
 SMALL = RGB.crop((0, 0, 24, 20))
@@ -166,8 +166,8 @@ def test_no_other_program_is_started(tmp_path, monkeypatch):
     "Whatever a file holds or is called: kinds that are not promised are not even tried."
     monkeypatch.setattr(subprocess, 'Popen', None)
     Image.init()
-    assert set(KINDS) == {'PNG', 'JPEG', 'WEBP', 'GIF', 'TIFF', 'BMP'}
-    for format in sorted(set(Image.SAVE) - set(KINDS) - {'DIB', 'MPO', 'JPEG2000'}):
+    assert set(READERS) == {'PNG', 'JPEG', 'WEBP', 'GIF', 'TIFF', 'BMP'}
+    for format in sorted(set(Image.SAVE) - set(READERS) - {'DIB', 'MPO', 'JPEG2000'}):
         try: data = encoded(RGB, format)
         except Exception: continue
         for ending in '.png', f'.{format.lower()}':

@@ -364,7 +364,7 @@ def bench_edit(pipe, # From `load_pipe`
     pairs, knobs = _choose(methods, knobs_of, only, quick)
     if T is None: T = 4 if quick else 20
     @lru_cache(len(knobs))                                                  # the inversions of one scene
-    def inverted(scene, m): return invert_scene(pipe, scene, m, w or knobs[m]['w'], T)
+    def inverted(scene, m): return invert_scene(pipe, scene, m, knobs[m]['w'] if w is None else w, T)
     def work(pair): return _measure_pair(pipe, pair, knobs, inverted)
     settings = dict(T=T, w=w, knobs=knobs) | machine(pipe)
     rows = run_shared([(p.key, p) for p in pairs], work, file, settings, progress)
