@@ -14,9 +14,9 @@ from nulltext_nb import methods
 from nulltext_nb.editing import edit, invert
 from nulltext_nb.pipeline import random_pipe
 from nulltext_nb.prompt2prompt import WALKS
-from nulltext_nb.store import FORMAT, SAMPLERS, Inversion, check_settings
+from nulltext_nb.store import SAMPLERS, Inversion, check_settings
 
-OLD = 'nulltext_nb inversion 1'
+NEW, OLD = 'nulltext_nb inversion 2', 'nulltext_nb inversion 1'
 SECONDS, BYTES = 2, 1e9  # that no file may exceed when it is read
 T, PROMPT = 3, 'a cat on grass'
 PIPE = random_pipe()
@@ -51,7 +51,7 @@ def signature(text, tensors):
 def signed(meta, tensors, header=None):
     "The bytes of a file whose checksum fits; `meta` may be text."
     text = meta if isinstance(meta, str) else json.dumps(meta)
-    fields = dict(format=FORMAT, meta=text, digest=signature(text, tensors)) | (header or {})
+    fields = dict(format=NEW, meta=text, digest=signature(text, tensors)) | (header or {})
     return save({k: x.contiguous() for k, x in tensors.items()}, {k: x for k, x in fields.items() if x is not None})
 
 
