@@ -6,8 +6,8 @@
 __all__ = ['KINDS', 'PAIRS_FILE', 'KNOBS_FILE', 'WINDOW_SIDE', 'KNOBS', 'FREE', 'GRID', 'REFERENCE', 'COLUMNS', 'Pair',
            'control_of', 'mk_pairs', 'pair_to_json', 'pair_from_json', 'load_pairs', 'untouched', 'ssim_map',
            'judge_look', 'structure_distance', 'readings', 'judge_accuracy', 'invert_scene', 'figures_of',
-           'measure_edit', 'knob_score', 'search_method', 'search_knobs', 'load_knobs', 'bench_edit', 'edit_summary',
-           'edit_table', 'knob_table']
+           'measure_edit', 'knob_score', 'search_method', 'search_knobs', 'load_knobs', 'pairs_named', 'bench_edit',
+           'edit_summary', 'edit_table', 'knob_table']
 
 # %% ../../nbs/lab/40_edits.ipynb #c24e435f
 import json, time
@@ -335,6 +335,13 @@ def _measure_pair(pipe, pair, knobs, inverted):
         out |= {f'{m}.{k}': v for k,v in f.items()}
     return out
 
+def pairs_named(begin:str # Of a scene's name; nothing takes all
+    )->list: # Of `Pair`
+    "The pairs of some scenes; `ValueError` if there are none."
+    pairs = [p for p in load_pairs() if p.name.startswith(begin)]
+    check(pairs, f"no scene's name begins with {begin!r}: use 'coloured', 'any', 'two' or 'left'")
+    return pairs
+
 def _choose(methods, knobs_of, only, quick):
     "The pairs that are asked for, and the knobs of each method."
     knobs = load_knobs()
@@ -344,8 +351,7 @@ def _choose(methods, knobs_of, only, quick):
     check(not unknown, f'{", ".join(unknown)}: no such method; use some of {", ".join(METHODS)}')
     check(not bare, f'no knobs for {", ".join(bare)}: choose them with `nulltext_bench knobs`')
     check(knobs_of is None or knobs_of in knobs, f'no knobs for {knobs_of}: use one of {", ".join(knobs)}')
-    pairs = [p for p in load_pairs() if p.name.startswith(only)]
-    check(pairs, f"no scene's name begins with {only!r}: use 'coloured', 'any', 'two' or 'left'")
+    pairs = pairs_named(only)
     if quick: pairs = [p for p in pairs if p.name in ('coloured0', 'any0')]
     return pairs, {m: knobs[knobs_of or m] for m in methods}
 
