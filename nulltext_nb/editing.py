@@ -27,7 +27,7 @@ from .prompt2prompt import PER_EDIT, PromptToPrompt, each_edit, prompt_to_prompt
 from .resume import job_of, keeping
 from .scheduler import check_step_count
 from .solvers import check_solver, solve
-from .store import MOST_TEXT, Inversion, check_settings, pack
+from .store import Inversion, check_settings, pack
 
 # %% ../nbs/80_editing.ipynb #80a0c001
 WORDS = dict(prompt='caption', num_inference_steps='T', guidance_scale='w')   # diffusers' words, and ours
@@ -54,7 +54,6 @@ def check_caption(caption, # What a picture shows, or should show
     )->str: # `caption`
     "Raise `ValueError` unless `caption` is text."
     check(check_text(caption).strip(), what)
-    check(len(caption)<=MOST_TEXT, f'the prompt has {len(caption)} characters: a model reads some dozens of words')
     return caption
 
 def check_what_is_asked(caption:str, # What is in the picture
