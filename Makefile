@@ -25,8 +25,8 @@ test: lint ## Run every notebook and every test
 test-gpu: $(VENV)/.dev ## Run the notebooks with the cells that only a GPU can run
 	$(BIN)/python -m pytest -n0 -m gpu
 
-torture: $(VENV)/.dev ## Run the notebooks with the cells that take long: hours
-	$(BIN)/python -m pytest -n0 -m torture
+torture: $(VENV)/.dev ## Run the long form of the tests that draw cases, and the notebooks' cells that take long: hours
+	NULLTEXT_TORTURE=1 $(BIN)/python -m pytest -n0 --timeout=14400 -m 'torture or many'
 
 docs: $(VENV)/.dev ## Build the site into _docs/ and README.md from the notebooks
 	$(BIN)/python tools/docs.py

@@ -24,6 +24,13 @@ MANY = dict(images=10_000 if TORTURE else 500,  # how often each is tried
             calls=50 if TORTURE else 3, edits=1_000 if TORTURE else 100, kills=32 if TORTURE else 4)
 
 
+@pytest.hookimpl(tryfirst=True)  # before `-m` looks at marks
+def pytest_collection_modifyitems(items):
+    "The tests of a module that counts by `MANY` have a long form."
+    for item in items:
+        if hasattr(item.module, 'MANY'): item.add_marker('many')
+
+
 def need_browser(*modules):
     "Skip where a browser or `modules` are missing, or fail where that is not allowed."
     missing = [m for m in modules if not find_spec(m)]
