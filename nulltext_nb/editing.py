@@ -121,7 +121,7 @@ def _invert(pipe, image, caption, T, w, solver, size, fit, progress, cb, resume)
     if resume is not None: check_writable(resume, inputs=[image])
     z0, cond, null = prepare(pipe, image, caption, size, fit)
     job = resume and job_of(pipe, bring_in_shape(pipe, image, size, fit), caption, T, w, solver)
-    with ticking(progress, cb) as tick, keeping(resume, job, tick, z0.device) as (done, tell):
+    with ticking(progress, cb) as tick, keeping(resume, job, z0, tick) as (done, tell):
         found = solve(pipe, z0, cond, null, T, w, solver, tell, done)
     return pack(pipe, found.path, found.phis, caption, w, extra=found.extra)
 
