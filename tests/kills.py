@@ -183,7 +183,7 @@ class Train(Job):
         learn.budget.every = 0
         return learn
     def work(self):
-        state = fit(self.learner()).state_dict()
+        state = {k: x.contiguous() for k, x in fit(self.learner()).state_dict().items()}
         with writing(self.out) as part: save_file(state, part)
     def look(self):
         if not self.file.exists(): return False
