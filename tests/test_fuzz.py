@@ -1,5 +1,6 @@
 "Inversion files from strangers, signed anew: each is refused with its name and the reason, or is an inversion."
 import hashlib, json, math, resource, struct, time
+from dataclasses import replace
 
 import pytest
 import torch
@@ -286,6 +287,20 @@ def test_wrong_tensors_are_refused_by_name(name, change, said, file):
     why = read(file)
     check_refusal(why, file)
     assert said in why
+
+
+def test_what_could_not_be_read_is_not_written(file):
+    "Better said while the inversion is in memory than when it is wanted again."
+    meta, tensors = GOOD['prompt']
+    good = Inversion(**tensors, **{k: x for k, x in meta.items() if k not in ('T', 'size')})
+    file.write_bytes(b'old')
+    for change in (dict(w=1e6), dict(sampler='mine'), dict(start=T), dict(prompt=' '), dict(phis=tensors['phis'][0])):
+        with pytest.raises(ValueError, match=f'cannot hold this inversion: {[*change][0]} is'):
+            replace(good, **change).save(file)
+    with pytest.raises(FloatingPointError): replace(good, path=tensors['path']/0).save(file)
+    assert file.read_bytes() == b'old'
+    back = Inversion.load(replace(good, prox=('l1', 0.5)).save(file))
+    assert back.prox == ('l1', 0.5) and torch.equal(back.path, good.path)
 
 
 def test_sizes_are_looked_at_before_anything_is_read(file):

@@ -6,6 +6,7 @@ from PIL import Image
 
 from nulltext_nb import DATA
 from nulltext_nb.cli import nulltext_demo
+from nulltext_nb.files import writing
 from nulltext_nb.world.art import fetch_art, mk_atlas
 from nulltext_nb.world.scenes import EXAMPLE, EXAMPLE_FILE
 
@@ -15,11 +16,13 @@ SHOWN = {'penguin': 'cat → penguin', 'blue': 'red → blue', 'beach': 'on gras
 if __name__ == '__main__':
     root = Path(__file__).resolve().parents[1]
     if 'atlas' in sys.argv:  # needs npm and resvg_py
-        mk_atlas(fetch_art(root/'.sprites')).save(DATA/'atlas.webp', lossless=True, method=6)
-    EXAMPLE.draw(256).save(EXAMPLE_FILE)
+        atlas = mk_atlas(fetch_art(root/'.sprites'))
+        with writing(DATA/'atlas.webp') as part: atlas.save(part, lossless=True, method=6)
+    with writing(EXAMPLE_FILE) as part: EXAMPLE.draw(256).save(part)
     if nulltext_demo(['--out', str(root/'out'/'demo')]): sys.exit(1)
     demo, images = root/'out'/'demo', root/'nbs'/'images'
-    images.mkdir(exist_ok=True)
-    Image.open(demo/'strip.png').convert('RGB').save(images/'teaser.webp', quality=90, method=6)  # a tenth of the bytes
+    strip = Image.open(demo/'strip.png').convert('RGB')
+    with writing(images/'teaser.webp') as part: strip.save(part, quality=90, method=6)  # a tenth of the bytes
     made = {e['change']: e['file'] for e in json.loads((demo/'report.json').read_text(encoding='utf-8'))['edits']}
-    for name, change in SHOWN.items(): shutil.copy(demo/made[change], images/f'{name}.png')
+    for name, change in SHOWN.items():
+        with writing(images/f'{name}.png') as part: shutil.copyfile(demo/made[change], part)

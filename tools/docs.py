@@ -10,6 +10,8 @@ from nbdev.quarto import refresh_quarto_yml
 from nbdev.serve import proc_nbs
 from smalldocs.site import build
 
+from nulltext_nb.files import writing
+
 sys.path.insert(0, str(Path(__file__).parent))
 from pages import finish, prepare
 
@@ -100,9 +102,7 @@ def site(cfg):
 if __name__ == '__main__':
     cfg = get_config()
     md, pictures = readme(cfg)
-    (cfg.config_path/'README.md').write_text(md, encoding='utf-8')
+    with writing(cfg.config_path/'README.md') as part: part.write_text(md, encoding='utf-8')
     for name, data in pictures.items():
-        path = cfg.config_path/name
-        path.parent.mkdir(exist_ok=True)
-        path.write_bytes(data)
+        with writing(cfg.config_path/name) as part: part.write_bytes(data)
     site(cfg)

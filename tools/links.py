@@ -3,6 +3,8 @@ import re
 
 from nbdev.config import get_config
 
+from nulltext_nb.files import writing
+
 
 def relink(text,  # Any text
            cfg    # The project's settings
@@ -20,5 +22,5 @@ if __name__ == '__main__':
     for p in sorted(cfg.nbs_path.rglob('*.ipynb')):
         old = p.read_text(encoding='utf-8')
         if (new := relink(old, cfg)) != old:
-            p.write_text(new, encoding='utf-8')
+            with writing(p) as part: part.write_text(new, encoding='utf-8')
             print(p.name)

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import torch
 
+from nulltext_nb.files import writing
+
 FILE = Path(__file__).resolve().parents[1]/'nbs'/'results'/'memory.json'
 WAYS = {  # precision, fused attention, gradients for the weights, checkpointing
     'fp32': ('float32', True, False, False),
@@ -58,7 +60,7 @@ def main():
     empty = run('-c', EMPTY)
     ways = {name: run(__file__, name) for name in WAYS}
     out = dict(machine=f'{platform.machine()}, cpu', torch=torch.__version__, empty=empty, ways=ways)
-    FILE.write_text(json.dumps(out, indent=1) + '\n')
+    with writing(FILE) as part: part.write_text(json.dumps(out, indent=1) + '\n')
     for name, w in ways.items():
         print(f'{name:24s} {w["peak"] - empty:5.1f} GiB ({w["weights"]:.1f} weights) {w["seconds"]:6.1f} s')
 

@@ -2,6 +2,8 @@
 import json, subprocess, sys, tempfile, time
 from pathlib import Path
 
+from nulltext_nb.files import writing
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -35,7 +37,7 @@ def main():
     with tempfile.TemporaryDirectory() as tmp: one, two = [measure(n, Path(tmp)) for n in (1, 2)]
     seconds = dict(seconds_1=one.pop('seconds'), seconds_2=two.pop('seconds'))
     out = seconds | one | dict(efficiency=seconds['seconds_1']/seconds['seconds_2']/2)
-    (ROOT/'nbs'/'results'/'sharing.json').write_text(json.dumps(out, indent=1) + '\n')
+    with writing(ROOT/'nbs'/'results'/'sharing.json') as part: part.write_text(json.dumps(out, indent=1) + '\n')
     print(out)
 
 
