@@ -89,15 +89,36 @@ def spoil(data, tmp_path, **change):
     (dict(image_path='none.jpg'), 'none.jpg does not exist'), (dict(mask=[1, 2, 3]), 'pairs'),
     (dict(mask=[PIE_SIDE*PIE_SIDE, 1]), 'starts past'), (dict(original_prompt='a [cat'), 'bracket is open'),
     (dict(editing_prompt=None), 'not complete'), (dict(blended_word=3), 'where text should be'),
-    (dict(mask=None), 'not complete')])
+    (dict(mask=None), 'not complete'), (dict(image_path='../../secret.png'), 'leads out of'),
+    (dict(image_path='/etc/passwd'), 'leads out of'), (dict(image_path='a\0b'), 'a'), (dict(image_path=''), 'exist'),
+    (dict(image_path='x'*5000), 'xxx')])
 def test_bad_entries_are_refused(data, tmp_path, change, said):
     spoilt = spoil(data, tmp_path, **change)
     with pytest.raises(ValueError, match=f"entry '000000000000'.*{said}"): read_pie(spoilt)
 
 
+@pytest.mark.parametrize('key', ['../../out', '/out', '..', '.', '', 'a/b', 'a\\b', 'a\0', 'a\nb', 'x'*101, '\udcff'])
+def test_keys_that_are_no_names_are_refused(data, tmp_path, key):
+    "Files are named after keys; a mapping file may come from anywhere."
+    item = next(iter(json.loads((data/'mapping_file.json').read_text()).values()))
+    (tmp_path/'mapping_file.json').write_text(json.dumps({key: item}))
+    (tmp_path/'annotation_images').symlink_to((data/'annotation_images').resolve())
+    with pytest.raises(ValueError, match='its key is no plain name') as e: read_pie(tmp_path)
+    assert str(e.value).isprintable()
+
+
+def test_a_link_out_of_the_pictures_is_refused(data, tmp_path):
+    item = next(iter(json.loads((data/'mapping_file.json').read_text()).values()))
+    (tmp_path/'secret.png').write_bytes(b'x')
+    (tmp_path/'annotation_images').mkdir()
+    (tmp_path/'annotation_images'/'a.png').symlink_to(tmp_path/'secret.png')
+    (tmp_path/'mapping_file.json').write_text(json.dumps({'0': item | dict(image_path='a.png')}))
+    with pytest.raises(ValueError, match='leads out of'): read_pie(tmp_path)
+
+
 @pytest.mark.parametrize('text, said', [
     (None, 'mapping_file.json does not exist'), ('{"a"', 'not a mapping'), ('[1]', 'not a mapping'),
-    ('{}', 'is empty')])
+    ('{}', 'is empty'), ('{"a":'*10**5, 'not a mapping')])
 def test_bad_mapping_files_are_refused(tmp_path, text, said):
     if text is not None: (tmp_path/'mapping_file.json').write_text(text)
     with pytest.raises(ValueError, match=said): read_pie(tmp_path)
@@ -312,7 +333,7 @@ def counted():
 
 def test_a_second_run_computes_nothing_again(pipe, data, tmp_path, counted):
     calls, work = counted
-    usual = dict(invert=work, T=2, w=3., out=tmp_path/'out', columns=FREE, progress=False)
+    usual = dict(invert=work, method='own', T=2, w=3., out=tmp_path/'out', columns=FREE, progress=False)
     def run(data=data, **kw): return run_pie(pipe, data, **usual | kw)
     def lines(): return [k for _, results in read_results(tmp_path/'out'/'rows.sqlite') for k in results]
     part = run(n=1)
@@ -334,7 +355,8 @@ def test_a_second_run_computes_nothing_again(pipe, data, tmp_path, counted):
 def test_all_columns_of_a_run(pipe, data, tmp_path, counted, tiny_dino, tiny_clip, monkeypatch):
     "Every column that has a network gives a finite number; LPIPS's is stood in for."
     monkeypatch.setattr(pie_metrics, 'load_lpips', lambda net, device: mean_difference)
-    usual = dict(invert=counted[1], T=2, w=3., out=tmp_path, clip=tiny_clip, dino=tiny_dino, progress=False)
+    usual = dict(invert=counted[1], method='own', T=2, w=3., out=tmp_path, clip=tiny_clip, dino=tiny_dino,
+                 progress=False)
     for mode in MODES:
         f = run_pie(pipe, data, mode=mode, **usual)
         assert not f['missing'] and all(f[f'{c}_n'] == 3 and math.isfinite(f[c]) for c in PIE_COLUMNS)
@@ -347,11 +369,16 @@ def test_bad_runs_are_refused(pipe, data, tmp_path, capfd):
            'p2p is': dict(p2p='x')}
     for said, kw in bad.items():
         with pytest.raises(ValueError, match=said): run_pie(pipe, data, columns=FREE, out=tmp_path/'out', **kw)
+    own = dict(invert=invert, out=tmp_path/'out', columns=FREE)
+    for kw, said in ((own, 'give `method`'), (own | dict(method='../x'), 'no plain name')):
+        with pytest.raises(ValueError, match=said): run_pie(pipe, data, **kw)
     assert not list(tmp_path.rglob('*.png'))
     ours = ['--data', str(data)]
     for argv, said in ((['--data', str(tmp_path)], 'mapping_file.json'), ([*ours, '--method', 'magic'], 'magic'),
                        ([*ours, '--mode', 'exact'], 'exact'), ([*ours, '--columns', 'fid'], 'fid')):
-        assert nulltext_bench(['pie', '--quick', '--json', str(tmp_path/'x.json'), '--device', 'cpu', *argv]) == 1
+        with pytest.raises(SystemExit) as e:
+            nulltext_bench(['pie', '--quick', '--json', str(tmp_path/'x.json'), '--device', 'cpu', *argv])
+        assert e.value.code == 2
         err = capfd.readouterr().err.strip()
         assert said in err.splitlines()[-1] and 'Traceback' not in err
     assert not (tmp_path/'x.json').exists()

@@ -18,7 +18,7 @@ from ..checks import check, set_seed
 from ..editing import edit
 from ..files import check_writable, writing
 from ..images import load_image
-from .pie_files import PiePair, read_pie
+from .pie_files import PLAIN_NAME, PiePair, read_pie
 from .pie_metrics import CLIP, DINO, PIE_COLUMNS, measure_pie, mk_tools
 from .queue import is_launched, run_shared
 from .stats import code_digest, dtype_name, provenance
@@ -96,13 +96,17 @@ def _check_choices(method, invert, p2p, out):
     "Refuse before anything is done; gives the name of the method."
     check(out or not is_launched(), 'several processes share their work through a folder: name one with `out`')
     check(p2p in P2P, f"p2p is {p2p!r}: use {' or '.join(map(repr, P2P))}")
-    if invert: return method or getattr(invert, '__name__', 'own')
-    check(method in (None, *METHODS), f"unknown method {method!r}; known: {', '.join(METHODS)}")
-    return method or 'nulltext_fast'
+    if invert is None:
+        check(method in (None, *METHODS), f"unknown method {method!r}; known: {', '.join(METHODS)}")
+        return method or 'nulltext_fast'
+    check(method or not out, 'edits are kept under the name of what made them: give `method` one of your own for '
+          '`invert`, and a new one whenever the function changes')
+    check(method is None or PLAIN_NAME.fullmatch(method), f'{method!r} is no plain name: use letters, digits, - and _')
+    return method or 'own'
 
 def run_pie(pipe, # From `load_pipe`
             data, # Folder in PIE-Bench's layout
-            method:str=None, # One of `METHODS`, 'nulltext_fast' if None; with `invert`, the name to report it under
+            method:str=None, # One of `METHODS`, 'nulltext_fast' if None; with `invert`, a name for it
             mode:str='corrected', # One of `MODES`
             invert=None, # Instead of a method, see `edit_pair`
             T:int=50, # DDIM steps
