@@ -227,8 +227,15 @@ def nulltext_invert(argv=None # Default: the shell's
         from nulltext_nb.editing import invert
         add_files(parser, 'inversion.safetensors', image='Picture file',
                   caption='What is in the picture; name everything that you want to edit')
-        add_options(parser, invert, ['T', 'w', 'solver', 'size', 'fit'], size=PIXELS)
+        add_options(parser, invert, ['T', 'w', 'solver', 'size', 'fit', 'resume'], size=PIXELS)
     return run_command(nulltext_invert, [own, add_quiet, add_model], _invert, argv)
+
+def _check_steps(steps, out, image):
+    "The file of steps, if there is to be one, which is neither read nor written for something else."
+    from nulltext_nb.files import check_writable
+    if steps is None: return None
+    check(Path(steps).resolve()!=out.resolve(), f'{out} cannot keep the steps as well: name another file')
+    return check_writable(steps, inputs=[image])
 
 def _invert(image, caption, out, **given):
     from nulltext_nb.editing import check_what_is_asked, invert
@@ -237,9 +244,10 @@ def _invert(image, caption, out, **given):
     from nulltext_nb.pipeline import load_pipe
     out, model = check_writable(out, inputs=[image]), take_model(given)
     check_what_is_asked(caption, **{k: x for k,x in given.items() if k!='progress'})
-    picture = load_image(image)
+    steps, picture = _check_steps(given.get('resume'), out, image), load_image(image)
     inv = invert(load_pipe(**model), picture, caption, **given)
     print(f'{inv.save(out)}: {inv}')
+    if steps: steps.unlink()   # only now is the work in another file
 
 # %% ../nbs/reference/20_cli.ipynb #c696f87c
 FORMATS = ('.png', '.jpg', '.jpeg', '.webp', '.bmp', '.tif', '.tiff')

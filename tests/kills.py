@@ -5,7 +5,7 @@ while they write: at a random byte of a file, by a limit that the kernel enforce
 Prints, as JSON, for each job how many died in which way, and how many had something to go on from.
 """
 import json, os, random, resource, shutil, signal, sys, time, traceback
-from functools import partial
+from functools import partial, wraps
 from itertools import cycle, islice
 from pathlib import Path
 
@@ -15,11 +15,10 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from nulltext_nb import cli, resume
+from nulltext_nb import cli, pipeline, resume
 from nulltext_nb.editing import Inversion, invert
 from nulltext_nb.files import writing
 from nulltext_nb.lab import queue
-from nulltext_nb.pipeline import random_pipe
 from nulltext_nb.world.learner import fit, load_checkpoint, mk_learner
 
 SOURCE, TARGET = 'a cat on grass', 'a dog on grass'
@@ -224,8 +223,8 @@ if __name__ == '__main__':
     folder, kills, seed, *names = sys.argv[1:]
     jobs = dict(invert=Invert, edit=Edit, bench=Bench, train=Train)
     PHOTO = Image.linear_gradient('L').resize((64, 64)).convert('RGB')
-    PIPE = random_pipe()
-    cli.take_pipe = lambda *_: PIPE
+    PIPE = pipeline.random_pipe()
+    pipeline.load_pipe = wraps(pipeline.load_pipe)(lambda **_: PIPE)
     queue.code_digest = same_code  # a second of reading each time
     OLD = invert(PIPE, PHOTO, SOURCE, T=2, w=3., progress=False)
     died = {}
