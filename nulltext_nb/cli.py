@@ -299,7 +299,8 @@ def _check_words(model, inv, caption, knobs):
 def _edit(inversion, caption, out, **given):
     from nulltext_nb import methods  # noqa: F401, since an inversion may have been walked by DDPM or EDICT
     from nulltext_nb.editing import edit
-    from nulltext_nb.files import check_writable, writing
+    from nulltext_nb.files import check_writable
+    from nulltext_nb.images import save_image
     from nulltext_nb.pipeline import load_pipe
     from nulltext_nb.store import Inversion
     out = check_image_name(check_writable(out, inputs=[inversion, given.get('mask')]))
@@ -307,7 +308,7 @@ def _edit(inversion, caption, out, **given):
     _check_words(model, inv, caption, knobs)
     shown = {k: given[k] for k in ('progress',) if k in given}
     im = edit(load_pipe(**model), inv, caption, **shown, **knobs)
-    with writing(out) as part: im.save(part)
+    save_image(im, out)
     print(out)
 
 # %% ../nbs/reference/20_cli.ipynb #04f9ae1c

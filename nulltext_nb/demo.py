@@ -14,7 +14,7 @@ import numpy as np
 
 from .editing import edit, invert, prepare
 from .files import check_writable, writing
-from .images import psnr, save_images
+from .images import psnr, save_image, save_images
 from .inversion import ddim_invert, sample
 from .lab.stats import machine
 from .pipeline import count_units, decode, image_size, load_pipe
@@ -123,8 +123,7 @@ def run_demo(out:str='out/demo', # Folder to write to
         if w_edit!=w: inv = invert(pipe, image, prompt, T, w_edit, solver, progress=progress)
         edited = [edit(pipe, inv, c.prompt, progress=progress, **c.knobs) for c in DEMO_EDITS]
     files = [out/f'edit{n+1}.png' for n in range(len(edited))]
-    for im,file in zip(edited, files):
-        with writing(file) as part: im.save(part)
+    for im,file in zip(edited, files): save_image(im, file)
     report = dict(prompt=prompt, T=T, w=w, solver=solver, w_edit=w_edit,
                   **{k: psnr(image, im) for k,im in ways.items()},
                   unet_forwards=units.forwards, unet_backwards=units.backwards, unet_forwards_all=every.forwards,

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['READERS', 'MIN_SIDE', 'MAX_SIDE', 'psnr', 'load_image', 'check_fit', 'fit_image', 'data_url', 'show_images',
-           'save_images']
+           'save_image', 'save_images']
 
 # %% ../nbs/05_images.ipynb #24a19763
 import io, math, os, stat, textwrap, warnings
@@ -209,6 +209,18 @@ def show_images(images, # PIL images or arrays, (H,W) in 0..1 or (H,W,3)
     figures = '\n'.join(_figure(i, *pair) for i,pair in enumerate(zip(images, titles)))
     display(HTML(_GRID.format(width=round(n*size*100), gaps=6*(n-1), n=n, figures=figures)))
 
+# %% ../nbs/05_images.ipynb #5f05a001
+def save_image(im:Image.Image, # Picture
+               file # Path, whose ending says of what kind
+    )->Path: # `file`
+    "Write a picture completely or not at all; `ValueError` if `file` does not end like one."
+    kind = Image.registered_extensions().get(Path(file).suffix.lower())
+    check(kind in Image.SAVE, f'{file} does not end like a picture: use .png, for example')
+    buf = io.BytesIO()
+    im.save(buf, kind)
+    with writing(file) as part: part.write_bytes(buf.getvalue())
+    return Path(file)
+
 # %% ../nbs/05_images.ipynb #152e833c
 def _wrapped(title, width):
     "`title` in lines of at most `width` characters; its own line breaks stay."
@@ -233,4 +245,6 @@ def save_images(images, # PIL images or arrays, as for `show_images`
     for ax,im,title in zip(axes, images, titles):
         ax.imshow(np.asarray(im), interpolation='lanczos')
         ax.set_title(title, fontsize=8.5, parse_math=False)
-    with writing(file) as part: fig.savefig(part, dpi=150)
+    buf = io.BytesIO()
+    fig.savefig(buf, dpi=150)
+    save_image(Image.open(buf).convert('RGB'), file)

@@ -13,7 +13,7 @@ from nulltext_nb import cli, demo, files
 from nulltext_nb.cli import nulltext_bench, nulltext_demo, nulltext_edit, nulltext_invert
 from nulltext_nb.editing import invert
 from nulltext_nb.files import check_writable, writing, writing_folder
-from nulltext_nb.images import save_images
+from nulltext_nb.images import save_image, save_images
 from nulltext_nb.lab.pie_files import mk_pie_fixture
 from nulltext_nb.lab.queue import read_results, run_shared
 from nulltext_nb.pipeline import EMBEDDED, random_pipe
@@ -66,6 +66,11 @@ def write_edit(made, root):
     run(nulltext_edit, made.file, 'a dog on grass', '-o', root/'a.png', *made.model)
 
 
+def write_bitmap(made, root):
+    "A format that Pillow writes as one piece, and whose loss on a full disk it does not see."
+    save_image(PHOTO, root/'a.bmp')
+
+
 def write_scenes(made, root):
     with patch('nulltext_nb.lab.pie_files.PIE_SIDE', 64): mk_pie_fixture(root, n=1)
 
@@ -95,8 +100,8 @@ def write_model(made, root):
     ship(made.out, root/'data', root/'logs')
 
 
-WRITERS = [write_inversion, write_inverted, write_edit, write_pictures, write_figures, write_demo, write_checkpoint,
-           write_scenes, write_model]
+WRITERS = [write_inversion, write_inverted, write_edit, write_pictures, write_bitmap, write_figures, write_demo,
+           write_checkpoint, write_scenes, write_model]
 
 
 def held(root):

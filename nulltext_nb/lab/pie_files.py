@@ -15,6 +15,7 @@ import numpy as np
 
 from ..checks import check, one_line
 from ..files import writing
+from ..images import save_image
 from ..world.art import HELD_OUT
 from ..world.materials import COLOURS
 from ..world.scenes import SHIPPED, random_scene
@@ -165,7 +166,7 @@ def mk_pie_fixture(folder, # To be made
         scene = _draw_scene(kind, rng)
         old, new, blend, mask = _changed(scene, kind, rng)
         path = f"{kind}_{TYPES[kind][0].replace(' ', '_')}/{i:012d}.png"
-        with writing(folder/'annotation_images'/path) as part: scene.draw(PIE_SIDE).save(part)
+        save_image(scene.draw(PIE_SIDE), folder/'annotation_images'/path)
         target = scene.swap(old, new).caption
         items[f'{i:012d}'] = dict(
             image_path=path, original_prompt=_mark(scene.caption, old), editing_prompt=_mark(target, new),

@@ -16,8 +16,8 @@ from PIL import Image
 from ..attention import find_words, prompt_words
 from ..checks import check, set_seed
 from ..editing import edit
-from ..files import check_writable, writing
-from ..images import load_image
+from ..files import check_writable
+from ..images import load_image, save_image
 from .pie_files import PLAIN_NAME, PiePair, read_pie
 from .pie_metrics import CLIP, DINO, PIE_COLUMNS, measure_pie, mk_tools
 from .queue import is_launched, run_shared
@@ -70,9 +70,7 @@ def keep(file:Path, # Picture
          make # Called without arguments, gives the picture
     )->Image.Image: # As it was read from `file`
     "The picture in `file`; made and written first if it is not there."
-    if not file.exists():
-        im = make()
-        with writing(file) as part: im.save(part)   # a kill leaves no half picture
+    if not file.exists(): save_image(make(), file)
     return load_image(file)
 
 # %% ../../nbs/lab/90_pie_run.ipynb #b1e50001
