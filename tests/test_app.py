@@ -1,5 +1,6 @@
 "The editor: what it knows and does, its widgets driven from Python, and the whole in JupyterLab, driven by a browser."
 import html, io, os, re, shutil, subprocess, sys, time
+from base64 import b64encode
 
 import nbformat
 import numpy as np
@@ -8,10 +9,11 @@ from conftest import BROWSER, BROWSER_FLAGS, ROOT, need_browser
 from nbformat.v4 import new_code_cell, new_notebook
 from PIL import Image
 
+from nulltext_nb.app import show
 from nulltext_nb.app.editor import open_editor, read_upload
 from nulltext_nb.app.session import Cancelled, Session, embedded_pipe
-from nulltext_nb.images import load_image
-from nulltext_nb.pipeline import count_units, decode
+from nulltext_nb.images import load_image, show_images
+from nulltext_nb.pipeline import count_units, decode, random_pipe
 from nulltext_nb.store import Inversion
 from nulltext_nb.world.scenes import EXAMPLE, EXAMPLE_FILE
 
@@ -30,6 +32,23 @@ def session(tmp_path):
 @pytest.fixture
 def editor(tmp_path):
     return open_editor(image=EXAMPLE_FILE, T=2, folder=tmp_path/'kept')
+
+
+@pytest.fixture(scope='module')
+def tiny(tmp_path_factory):
+    "An editor with a tiny model and an inversion."
+    noise = Image.effect_noise((64, 64), 80).convert('RGB')
+    ed = open_editor(random_pipe(), noise, T=2, folder=tmp_path_factory.mktemp('tiny'))
+    ed.ui.caption.value = 'a cat on grass'
+    press(ed, 'invert')
+    return ed
+
+
+def huge_png():
+    "A canvas that is far too large, as its text after the comma."
+    buf = io.BytesIO()
+    Image.new('1', (5000, 9)).save(buf, 'PNG')
+    return b64encode(buf.getvalue()).decode()
 
 
 def said(ed): return html.unescape(re.sub('<[^>]+>', '', ed.ui.said.value))
@@ -191,6 +210,44 @@ def test_what_is_transparent_in_a_mask_is_not_painted(editor):
     upload = type('upload', (), dict(value=({'name': 'mask.png', 'content': buf.getvalue()},)))
     editor.take(upload, lambda im: setattr(editor, 'seen', np.asarray(im.convert('L'))), 'black')
     assert (editor.seen[:16] == 255).all() and (editor.seen[16:] == 0).all()
+
+
+@pytest.mark.parametrize('mask', ['!!!!', 'AAAA', '', 'é', '\udcff', '"><script>', huge_png()])
+def test_a_malformed_mask_is_a_line_in_the_editor(tiny, mask):
+    "Not a traceback, and nothing of it becomes a part of the page."
+    tiny.ui.where.value = 'painted'
+    for begin in 'data:image/png;base64,', '', 'https://example.org/x.png?':
+        tiny.ui.mask.value = begin + mask
+        tiny.show_paint()
+        assert '<script' not in tiny.ui.paint.value and 'example.org' not in tiny.ui.paint.value
+        press(tiny, 'edit')
+        line = 'The painted mask is' if begin.startswith('data') else 'Nothing is painted'
+        assert said(tiny).startswith(line) and said(tiny).isprintable()
+
+
+@pytest.mark.parametrize('text', ['x'*20_000, 'a caf\udce9', '<b>&"'])
+def test_what_a_field_cannot_take_is_a_line_in_the_editor(tiny, text):
+    tiny.say()
+    tiny.ui.target.value = text
+    assert ('the prompt' in said(tiny).lower()) == (text != '<b>&"')
+    tiny.ui.new.value = text
+    tiny.ui.caption.value = text
+    press(tiny, 'invert')
+    assert '<b>' not in tiny.ui.said.value + tiny.ui.picture.value
+
+
+def test_nothing_from_data_becomes_html(monkeypatch):
+    evil = '<img src=x onerror="alert(1)">\'"'
+    im, m = Image.new('RGB', (90, 90)), np.eye(4)
+    for fig in (show.compare(im, im, (evil, evil)), show.scrub([[im, im]], [evil], [evil, evil]),
+                show.word_lights(im, [evil], [m]), show.switch_grid([[im]], [evil], [evil], (evil, evil))):
+        assert evil not in fig.data and '<img src=x' not in fig.data and 'onerror="alert' not in fig.data
+    assert '<img src=x' not in show.download(b'x', evil, evil) + show.paint_html(im, 'data:image/png;base64,' + evil)
+    shown = []
+    monkeypatch.setattr('IPython.display.display', shown.append)
+    show_images([im], [evil])
+    page = shown[0].data
+    assert '<img src=x' not in page and html.escape(evil) in page
 
 
 def test_detailed_photographs_can_be_shown(editor):

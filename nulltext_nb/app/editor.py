@@ -9,6 +9,7 @@ __all__ = ['EXAMPLES', 'uploaded', 'read_upload', 'forget_upload', 'mk_inputs', 
 # %% ../../nbs/app/30_editor.ipynb #95c0478e
 import hashlib, tempfile, threading
 from contextlib import contextmanager
+from functools import partial
 from html import escape
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,7 +22,7 @@ from traitlets import TraitError
 
 from .session import DEFAULTS, Cancelled, Entry, Session, heard, join_pairs, pair_label, word_pairs
 from .show import as_png, compare, download, mask_url, paint_html, read_mask
-from ..checks import check
+from ..checks import check, one_line
 from ..images import data_url, fit_image, load_image
 from ..pipeline import image_size
 from ..scheduler import Step
@@ -187,10 +188,20 @@ def _plainly(self):
     "What goes wrong inside is said in the editor."
     try: yield
     except Cancelled: self.say('Stopped. Everything is as it was before.')
-    except (ValueError, OSError, ArithmeticError) as e: self.say(str(e), bad=True)
-    except Exception as e: self.say(f'{type(e).__name__}: {e}', bad=True)  # not foreseen: say at least what it is
+    except (ValueError, OSError, ArithmeticError) as e: self.say(one_line(e), bad=True)
+    except Exception as e: self.say(one_line(f'{type(e).__name__}: {e}'), bad=True)  # not foreseen: say what it is
 
 _BAD, _GOOD = 'background:#fde7e9;color:#7a0012', 'background:#eef2f7;color:#24303d'
+
+@patch
+def clicked(self:Editor,
+            button:widgets.Button, # To be heard
+            do # Called without arguments
+    ):
+    "Call `do` when `button` is pressed; what goes wrong is said in the editor."
+    def press(_):
+        with _plainly(self): do()
+    button.on_click(press)
 
 @patch
 def say(self:Editor,
@@ -393,7 +404,7 @@ def word_button(self:Editor,
     "The button of a pair of words."
     style = 'info' if i==self.k else 'success' if pair[0]!=pair[1] else ''
     b = _button(pair_label(pair), 'click to change this word', style, margin='1px')
-    b.on_click(lambda _: self.choose(i))
+    self.clicked(b, partial(self.choose, i))
     return b
 
 @patch
@@ -438,9 +449,10 @@ def on(self:Editor,
        widget:widgets.Widget, # To be heard
        do # Called with its new value
     ):
-    "Call `do` when the value of `widget` changes, unless it does so quietly."
+    "Call `do` when the value of `widget` changes, unless it does so quietly; what goes wrong is said in the editor."
     def heard(change):
-        if not self.quiet: do(change['new'])
+        if self.quiet: return
+        with _plainly(self): do(change['new'])
     widget.observe(heard, 'value')
 
 @patch
@@ -455,9 +467,9 @@ def connect(self:Editor):
     self.on(u.weight, self.weigh)
     self.on(u.where, lambda _: self.show_where())
     for w in (u.old_word, u.new_word): self.on(w, lambda _: setattr(self, 'picked', True))
-    u.invert.on_click(lambda _: self.invert())
-    u.edit.on_click(lambda _: self.edit())
-    u.cancel.on_click(lambda _: self.session.cancel())
+    self.clicked(u.invert, self.invert)
+    self.clicked(u.edit, self.edit)
+    self.clicked(u.cancel, self.session.cancel)
 
 @patch
 def set_mask(self:Editor,
@@ -544,7 +556,7 @@ def thumbnail(self:Editor,
     b = _button(self.label(e), 'bring this edit back', 'info' if e is self.session.shown else '')
     b.layout.width, b.layout.height = '88px', 'auto'
     for cls in ('nulltext-thumb', name): b.add_class(cls)
-    b.on_click(lambda _: self.recall(e))
+    self.clicked(b, partial(self.recall, e))
     return b, f'.nulltext-editor .jupyter-button.{name} {{background-image:url({url})}}'
 
 @patch

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from ..checks import check
-from ..images import data_url
+from ..images import MAX_SIDE, data_url, decoding
 
 # %% ../../nbs/app/10_show.ipynb #9a4616e4
 MAX_FIGURE = 200_000  # bytes of pictures in one figure: a page with a dozen still loads fast
@@ -255,13 +255,16 @@ if (!box.dataset.ready) {
 _CANVAS = 'position:absolute;inset:0;width:100%;height:100%;z-index:1;opacity:.6;cursor:crosshair;touch-action:none'
 _BAR = 'display:flex;justify-content:space-between;align-items:center;font-size:.9em;line-height:2;white-space:nowrap'
 
+_PNG = 'data:image/png;base64,'   # how what a canvas writes begins
+
 def paint_html(image:Image.Image, # To paint over
                mask:str='', # What is painted already, as from `mask_url`
                width:int=256 # Pixels on the page
     )->str: # HTML
     "A canvas over `image`; its strokes go to the field of class `nulltext-mask` in the same editor."
+    painted = escape(mask) if mask.startswith(_PNG) else ''   # and no address elsewhere
     return f'''<div style="width:{width}px">
-<div data-mask="{mask}" style="position:relative;width:100%">
+<div data-mask="{painted}" style="position:relative;width:100%">
 <canvas class="nulltext-canvas" width="128" height="{round(128*image.height/image.width)}"
  aria-label="paint where the picture may change" style="{_CANVAS}"></canvas>
 <img alt="the picture to paint on" src="{data_url(image)}" onload="{escape(PAINT)}"
@@ -273,9 +276,12 @@ def paint_html(image:Image.Image, # To paint over
 
 def read_mask(url:str # What the canvas wrote
     ): # A grey picture, white where it was painted; None if nothing was
-    "The painted mask."
-    if not url.startswith('data:image/png;base64,'): return None
-    im = Image.open(io.BytesIO(b64decode(url.split(',', 1)[1]))).convert('RGBA').getchannel('A')
+    "The painted mask; `ValueError` if it cannot be read."
+    if not url.startswith(_PNG): return None
+    with decoding('the painted mask'):
+        im = Image.open(io.BytesIO(b64decode(url.removeprefix(_PNG), validate=True)), formats=['PNG'])
+        check(max(im.size)<=MAX_SIDE, f'it has {im.width}×{im.height} pixels')
+        im = im.convert('RGBA').getchannel('A')
     return im.point(lambda a: 255*(a>127)) if im.getextrema()[1]>127 else None
 
 def mask_url(mask:Image.Image # Grey
@@ -283,4 +289,4 @@ def mask_url(mask:Image.Image # Grey
     "A mask as painted strokes."
     red = Image.new('RGBA', mask.size, '#e5202a')
     red.putalpha(mask.convert('L'))
-    return 'data:image/png;base64,' + b64encode(as_png(red)).decode()
+    return _PNG + b64encode(as_png(red)).decode()
