@@ -15,7 +15,9 @@ from nulltext_nb.app.session import Cancelled, Session
 from nulltext_nb.attention import AttentionStore, Control, controlled, prompt_words
 from nulltext_nb.editing import edit, invert
 from nulltext_nb.inversion import sample
+from nulltext_nb.nulltext import fit_nulls
 from nulltext_nb.pipeline import alone, embed, load_pipe, random_pipe
+from nulltext_nb.solvers import fit_least_squares
 
 pytestmark = pytest.mark.xdist_group('threads')
 
@@ -62,14 +64,21 @@ def together(*works):
 
 
 def calls(pipe, image, inv):
-    "Twelve calls, every one of another kind, that give tensors."
+    "Calls, every one of another kind, that give tensors."
     def edited(target, **kw): return lambda: [edit(pipe, inv, target, output_type='latent', **kw, **QUIET)]
     def inverted(solver, caption):
         def call():
             found = invert(pipe, image, caption, T=3, w=3., solver=solver, **QUIET)
             return [found.path, found.phis]
         return call
-    return [*(edited(t) for t in TARGETS), edited(TARGETS, chunk=2), edited(TARGETS[0], blend=('cat', 'dog')),
+    def fitted(fit):
+        pivots, cond, null = inv.path, embed(pipe, SOURCE), embed(pipe, '')
+        def call():
+            found = fit(pipe, pivots, cond, null, 3.)
+            return [found.path, found.phis]
+        return call
+    return [fitted(fit_nulls), fitted(fit_least_squares),
+            *(edited(t) for t in TARGETS), edited(TARGETS, chunk=2), edited(TARGETS[0], blend=('cat', 'dog')),
             edited(TARGETS[1], weights={'red': 2}), edited(TARGETS[2], control=AttentionStore()),
             *(inverted(s, c) for s in ('fast', 'least_squares') for c in (SOURCE, 'a dog')), inverted('paper', SOURCE)]
 
