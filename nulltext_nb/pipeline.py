@@ -8,7 +8,7 @@ __all__ = ['SD', 'EMBEDDED', 'PARTS', 'REALS', 'OUTPUTS', 'check_plain', 'check_
            'image_size', 'encode', 'check_output', 'decode', 'embed', 'Units', 'count_units', 'random_pipe']
 
 # %% ../nbs/10_pipeline.ipynb #90c25774
-import hashlib, json, re, threading, time, warnings
+import hashlib, json, logging, re, threading, time, warnings
 from contextlib import ExitStack, contextmanager
 from functools import wraps
 from pathlib import Path
@@ -192,7 +192,7 @@ def _hushed():
     from transformers.utils import logging as theirs
     before = [(l, l.get_verbosity(), l.is_progress_bar_enabled()) for l in (ours, theirs)]
     for l,_,_ in before:
-        l.set_verbosity_error()
+        l.set_verbosity(logging.CRITICAL)   # what goes wrong is raised, too
         l.disable_progress_bar()
     try: yield
     finally:

@@ -323,6 +323,7 @@ def bench_ablation(pipe, # From `load_pipe`
     )->dict: # Flat
     "Every variant over the number of updates per step, and the edit it allows (null-text paper, fig. 4)."
     if quick: return bench_ablation(pipe, w=w, seed=seed, file=file, progress=progress, **_QUICK) | dict(quick=True)
+    check(edit_at in counts, f'edit_at is {edit_at}: use one of the counts, {", ".join(map(str, counts))}')
     start = time.time()
     cases = mk_cases(pipe, n, seed)
     figures = dict(n=n, T=T, w=w) | bounds(pipe, cases, T, w)
