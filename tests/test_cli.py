@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from nulltext_nb import cli
 from nulltext_nb.cli import nulltext_bench, nulltext_demo, nulltext_edit, nulltext_invert, run_command, what_to_say
 from nulltext_nb.editing import edit, invert
-from nulltext_nb.pipeline import random_pipe
+from nulltext_nb.pipeline import embed, random_pipe
 from nulltext_nb.store import Inversion, check_settings
 
 COMMANDS = dict(invert=nulltext_invert, edit=nulltext_edit, demo=nulltext_demo, bench=nulltext_bench)
@@ -207,6 +207,17 @@ def test_odd_folders_of_models_are_refused(run, made, tmp_path, name):
     assert 'antigravity' not in sys.modules and not (tmp_path/'inversion.safetensors').exists()
 
 
+def test_parts_come_from_known_libraries_and_fit_each_other(run, made, tmp_path):
+    other = shutil.copytree(made/'model', tmp_path/'other')
+    index(feature_extractor=['antigravity', 'Popen'])(other)
+    narrow = shutil.copytree(made/'model', tmp_path/'narrow')
+    shutil.rmtree(narrow/'unet')
+    random_pipe(width=24).unet.save_pretrained(narrow/'unet')
+    for folder, said in ((other, 'come from antigravity'), (narrow, 'not a text-to-image pipeline')):
+        status, lines = run(nulltext_invert, 'in.png', 'a cat', '--T', '1', '--model', str(folder))
+        assert status == 1 and len(lines) == 1 and said in lines[0], lines
+
+
 def test_a_model_that_is_not_there(run, monkeypatch):
     monkeypatch.setattr('huggingface_hub.constants.HF_HUB_OFFLINE', True)
     status, lines = run(nulltext_invert, 'in.png', 'a cat', '--model', 'no/such-model')
@@ -284,7 +295,9 @@ def test_ctrl_c_at_any_moment(made, moment):
     assert p.returncode == 130 and err == 'nulltext_invert: stopped\n' and not (made/'never.safetensors').exists()
 
 
-def test_long_prompts_make_short_notes(run, made):
+def test_long_prompts_make_short_notes(run):
+    with pytest.warns(UserWarning, match='cut off') as said: embed(random_pipe(), 'a '*4500)
+    assert len(str(said[0].message)) < 300
     status, lines = run(nulltext_invert, 'in.png', 'a '*4500, '--T', '1', '--model', 'model', '--quiet')
     assert status == 0 and any('cut off' in l for l in lines) and max(map(len, lines)) < 600
 

@@ -230,6 +230,14 @@ def test_the_best_device_is_chosen(monkeypatch, cuda, mps, device, dtype):
             pipeline.pick_device('mps')
 
 
+def test_a_device_beyond_the_last_is_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: 2)
+    assert pipeline.pick_device('cuda:1').index == 1
+    for name in 'cuda:2', 'cpu:1', 'meta':
+        with pytest.raises(ValueError, match=f'no {name} device here'): pipeline.pick_device(name)
+
+
 @pytest.mark.parametrize('part', PARTS)
 def test_missing_weights_are_never_silent(folder, part):
     file = next((folder/part).glob('*.safetensors'))

@@ -6,7 +6,7 @@ import pytest
 from conftest import MANY
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageOps
 
 from nulltext_nb.images import READERS, load_image, save_images
 
@@ -137,6 +137,13 @@ def test_odd_pictures_are_read(name, tmp_path):
     im, line = tried(tmp_path/name)
     assert im.size == size and (said in line and name in line if said else not line)
     assert load_image(im).tobytes() == im.tobytes()   # a second time, as it is handed on
+
+
+@pytest.mark.parametrize('orientation', range(10))
+def test_every_orientation_is_turned_as_pillow_does(orientation, tmp_path):
+    RGB.save(tmp_path/'a.png', exif=with_exif(orientation))
+    with Image.open(tmp_path/'a.png') as im: want = ImageOps.exif_transpose(im)
+    assert np.array_equal(load_image(tmp_path/'a.png'), want)
 
 
 @pytest.mark.parametrize('name', BAD)
