@@ -1,5 +1,5 @@
 "Threads that share a pipeline: each gets what it would get alone, and the pipeline is left as it came."
-import gc, threading, time, warnings
+import gc, sys, threading, time, warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import psutil
@@ -131,9 +131,28 @@ def test_plain_sampling_is_not_seen_by_the_control_of_another(pipe, inv):
     assert torch.equal(together(watch, draw)[1], right)
 
 
-def test_an_error_lets_the_next_in(pipe, inv):
+@pytest.mark.parametrize('fit', [fit_nulls, fit_least_squares])
+def test_nobody_comes_between_forward_and_backward(fit, pipe, inv, monkeypatch):
+    "A backward pass asks the UNet again where memory is short: the whole fit is one turn."
+    pivots, cond, null = inv.path, embed(pipe, SOURCE), embed(pipe, '')
+    right, store, between = fit(pipe, pivots, cond, null, 3.), AttentionStore(), threading.Event()
+    def pause(x, what):
+        between.set()
+        time.sleep(0.05)
+        return x
+    def watch():
+        between.wait()
+        with controlled(pipe, store):
+            time.sleep(0.2)
+            assert not store.now, 'somebody else was seen'
+    monkeypatch.setattr(sys.modules[fit.__module__], 'check_finite', pause)
+    assert torch.equal(together(lambda: fit(pipe, pivots, cond, null, 3.), watch)[0].path, right.path)
+
+
+@pytest.mark.parametrize('k', [2, -1], ids=['edit', 'invert'])
+def test_an_error_lets_the_next_in(k, pipe, image, inv):
     "A fails inside its control while B waits."
-    inside = threading.Event()
+    work, inside = calls(pipe, image, inv)[k], threading.Event()
     def fail():
         with controlled(pipe, Control()):
             inside.set()
@@ -143,9 +162,8 @@ def test_an_error_lets_the_next_in(pipe, inv):
         with pytest.raises(ArithmeticError): fail()
     def wait():
         inside.wait()
-        return edit(pipe, inv, TARGETS[0], output_type='latent', **QUIET)
-    right = edit(pipe, inv, TARGETS[0], output_type='latent', **QUIET)
-    assert torch.equal(together(stopped, wait)[1], right)
+        return work()
+    for a, b in zip(together(stopped, wait)[1], work(), strict=True): assert torch.equal(a, b)
 
 
 def test_a_wait_that_is_long_is_told(pipe, monkeypatch):
