@@ -137,17 +137,17 @@ def test_bad_arguments_are_refused_before_anything_is_loaded(run, monkeypatch, c
 
 
 def test_commands_are_refused_in_time(made):
-    "In a fresh process, imports included; the best of two, as the machine may be busy."
+    "In a fresh process, imports included, in seconds of computing; a second try, as the machine may be busy."
     code = 'import sys; from nulltext_nb.cli import nulltext_invert; sys.exit(nulltext_invert())'
-    def seconds(*argv):
+    def seconds(argv, status, said):
         start = os.times()
         res = subprocess.run([sys.executable, '-c', code, *argv], cwd=made, capture_output=True, text=True)
         end = os.times()
-        return res, end.children_user + end.children_system - start.children_user - start.children_system
-    for argv, status, said in ((['in.png', 'a cat', '--w', '0'], 2, '--w'), (['none.png', 'a cat'], 1, 'none.png'),
-                               (['--help'], 0, '')):
-        (res, a), (_, b) = seconds(*argv), seconds(*argv)
-        assert res.returncode == status and said in res.stderr and min(a, b) < SECONDS
+        assert res.returncode == status and said in res.stderr
+        return end.children_user + end.children_system - start.children_user - start.children_system
+    wrong, missing = (['in.png', 'a cat', '--w', '0'], 2, '--w'), (['none.png', 'a cat'], 1, 'none.png')
+    for case in wrong, missing, (['--help'], 0, ''):
+        assert seconds(*case) < SECONDS or seconds(*case) < SECONDS
 
 
 # ---- Folders of models
