@@ -13,7 +13,9 @@ from smalldocs.site import build
 from nulltext_nb.files import writing
 
 sys.path.insert(0, str(Path(__file__).parent))
-from pages import finish, prepare
+from pages import prepare
+from reference import write_reference
+from rendered import finish
 
 
 def shown(cell):
@@ -91,7 +93,8 @@ def site(cfg):
     shutil.rmtree(proc, ignore_errors=True)  # nbdev would keep pages that are no longer there
     refresh_quarto_yml()
     proc_nbs()
-    prepare(proc, cfg.nbs_path)
+    places = write_reference(proc, cfg.nbs_path, f'{cfg.git_url}/blob/{cfg.branch}')
+    prepare(proc, cfg.nbs_path, places)
     rename(proc, cfg.doc_host + cfg.doc_baseurl)
     for w in build(proc).warnings: print('warning:', w)
     shutil.rmtree(cfg.doc_path, ignore_errors=True)

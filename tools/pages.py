@@ -1,8 +1,6 @@
-"What the site shows of a notebook, and what is mended in the rendered pages so that they need no network."
-import ast, json, re, shutil
-from pathlib import Path
+"What the site shows of a notebook."
+import ast, json, re
 
-VENDOR = Path(__file__).parent/'vendor'
 DEFS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
@@ -37,9 +35,10 @@ def pieces(source # Of an exported cell
 
 
 def tell_code(nb,  # The notebook as processed by nbdev: exported cells are gone, their signatures stand in their place
-              raw  # The notebook as written
+              raw, # The notebook as written
+              refer # From the name of what it exports to its address in the reference, or None
     ):
-    "Show exported code in full: these pages teach it. Its heading, its link to the file and its anchor stay."
+    "Show exported code in full: these pages teach it. Its heading, its links and its anchor stay."
     def is_doc(c): return re.search(r'^show_doc\((.*)\)', src(c), re.M)
     docs = {m[1]: c for c in nb['cells'] if (m := is_doc(c))}
     kept = [c for c in nb['cells'] if not is_doc(c)]
@@ -51,18 +50,19 @@ def tell_code(nb,  # The notebook as processed by nbdev: exported cells are gone
         code = re.sub(r'^#\|.*\n?', '', src(c), flags=re.M).strip('\n')
         if all(isinstance(n, (ast.Import, ast.ImportFrom)) for n in ast.parse(code).body): continue
         for j, (name, text) in enumerate(pieces(code)):
-            if name in docs: place.setdefault(before, []).append(with_code(docs.pop(name), text))
+            if name in docs: place.setdefault(before, []).append(with_code(docs.pop(name), text, refer(name)))
             else: place.setdefault(before, []).append(mk_code(text, f'{c["id"]}{j}'))
     placed = [o for c in kept for o in (*place.pop(c['id'], []), c)]
     nb['cells'] = placed + [o for cs in place.values() for o in cs] + list(docs.values())
 
 
-def with_code(cell, code):
+def with_code(cell, code, reference=None):
     "nbdev's documentation `cell`, the code itself in place of the signature."
     head = ''.join(cell['outputs'][0]['data']['text/markdown'])
     link, title = re.search(r'^\[source\]\(([^)]*)\)', head, re.M), re.search(r'^#+ .*', head, re.M)[0]
-    source = f'<a class="source" href="{link[1]}">source</a>\n\n' if link else ''
-    cell['outputs'][0]['data'] = {'text/markdown': f'{source}{title}\n\n```python\n{code}\n```'}
+    links = {'reference': reference, 'source': link and link[1]}
+    text = ' · '.join(f'<a href="{href}">{name}</a>' for name, href in links.items() if href)
+    cell['outputs'][0]['data'] = {'text/markdown': f'<p class="source">{text}</p>\n\n{title}\n\n```python\n{code}\n```'}
     return cell
 
 
@@ -88,65 +88,23 @@ def unnest(text):
 def for_colab(cell): return cell['cell_type'] == 'code' and '/content ]' in src(cell)
 
 
+def module_of(raw):
+    "The module that a notebook writes, or None."
+    found = (re.search(r'^#\|\s*default_exp (\S+)', src(c), re.M) for c in raw['cells'])
+    return next((m[1] for m in found if m), None)
+
+
 def prepare(proc, # nbdev's processed notebooks
-            nbs   # The notebooks as written
+            nbs, # The notebooks as written
+            places # Where the reference has each name, from the top of the site
     ):
     "Turn processed notebooks into pages to read."
     for p in proc.rglob('*.ipynb'):
         nb, raw = [json.loads(f.read_text(encoding='utf-8')) for f in (p, nbs/p.relative_to(proc))]
-        tell_code(nb, raw)
+        up, module = '../'*len(p.relative_to(proc).parent.parts), module_of(raw)
+        def refer(name): return up + places[key] if (key := f'{module}.{name}') in places else None
+        tell_code(nb, raw, refer)
         nb['cells'] = [c for c in nb['cells'] if not for_colab(c)]
         for c in nb['cells']:
             if c['cell_type'] == 'markdown': c['source'] = doors(unnest(src(c)))
         p.write_text(json.dumps(nb, ensure_ascii=False), encoding='utf-8')
-
-
-# ---- Rendered pages
-
-SEARCH = '''<script>
-(() => {  // pages opened as files may not fetch: the search index comes as a script
-  const real = window.fetch;
-  window.fetch = (url, ...rest) => !/(^|\\/)search\\.json$/.test(url) ? real(url, ...rest) : new Promise((ok, no) => {
-    const s = document.createElement('script');
-    s.src = 'UPsite_libs/search.js'; s.onload = () => ok({json: async () => window.searchIndex}); s.onerror = no;
-    document.head.append(s);
-  });
-})();
-</script>'''
-
-
-def mend(html, # A rendered page
-         up    # The way from its folder to the top of the site: '' or '../'
-    ):
-    "A page whose maths and search come from beside it, and whose parts can be reached by the keyboard."
-    html = re.sub(r'https://cdn\.jsdelivr\.net/npm/katex@[\d.]+/dist/', f'{up}site_libs/katex/', html)
-    script = f'<script src="{up}site_libs/smalldocs.js"'
-    html = html.replace(script, SEARCH.replace('UP', up) + script)
-    # A wide listing scrolls by the arrow keys
-    html = html.replace('<pre class="sourceCode', '<pre tabindex="0" class="sourceCode')
-    return re.sub(r'<pre>(?=<code)', '<pre tabindex="0">', html)
-
-
-def words(text):
-    "`text` of a page for the search: without TeX, and without the word on the links to the code."
-    text = re.sub(r'\\(?:bar|hat|tilde|mathcal|mathrm|left|right|[bB]igg?|[,;!])', '', text)
-    return re.sub(r'\\([a-zA-Z]+)', r'\1', text).removesuffix(' source').strip()
-
-
-IMPORT = r'@import\s*(?:url\([^)]*\)|"[^"]*"|\'[^\']*\')[^;]*;'  # in CSS
-
-
-def finish(docs # The rendered site
-    ):
-    "Put beside the pages what they would fetch, and mend them."
-    libs = docs/'site_libs'
-    shutil.copytree(VENDOR/'katex', libs/'katex', dirs_exist_ok=True)
-    for css in (libs/'themes').glob('*.css'):  # themes ask for web fonts; the system's are as good
-        css.write_text(re.sub(IMPORT, '', css.read_text(encoding='utf-8')), encoding='utf-8')
-    index = json.loads((docs/'search.json').read_text(encoding='utf-8'))
-    index = json.dumps([e | {'text': words(e['text'])} for e in index], ensure_ascii=False)
-    (docs/'search.json').write_text(index, encoding='utf-8')
-    (libs/'search.js').write_text(f'window.searchIndex = {index}', encoding='utf-8')
-    for p in docs.rglob('*.html'):
-        up = '../'*len(p.relative_to(docs).parent.parts)
-        p.write_text(mend(p.read_text(encoding='utf-8'), up), encoding='utf-8')

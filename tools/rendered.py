@@ -1,0 +1,172 @@
+"What is mended in the rendered pages: all that they need lies beside them, and only what they show is fetched."
+import hashlib, io, json, logging, re, shutil
+from base64 import b64decode
+from html import unescape
+from pathlib import Path
+
+import numpy as np
+from bs4 import BeautifulSoup, NavigableString
+from fontTools.subset import Options, Subsetter, load_font, save_font
+from PIL import Image
+
+VENDOR, OWN = Path(__file__).parent/'vendor', Path(__file__).parent/'site'
+FIT, FIT_MARGIN = 88, 120  # columns that fit beside the margin, and with it
+
+
+# ---- One page
+
+def longest(code): return max(map(len, unescape(re.sub('<[^>]+>', '', code)).split('\n')))
+
+
+def room(columns # Of the longest line
+    ):
+    "The class that gives a block of text the room it needs."
+    if columns <= FIT: return ''
+    return ' column-page-right wide' + (' wrap' if columns > FIT_MARGIN else '')
+
+
+def make_room(html):
+    "Blocks of code and of printed text reach into the margin if they must; what is printed wider yet is wrapped."
+    code = r'<div class="code-copy-outer-scaffold(?=">(?:(?!</div>).)*?<code[^>]*>(.*?)</code></pre></div>)'
+    html = re.sub(code, lambda m: m[0] + room(longest(m[1])), html, flags=re.S)
+    printed = r'<div class="cell-output (?=[\w -]*">\s*<pre[^>]*><code[^>]*>(.*?)</code></pre>)'
+    return re.sub(printed, lambda m: m[0] + room(longest(m[1])).lstrip() + ' ', html, flags=re.S)
+
+
+def one_theme(html):
+    "Dark is a set of variables on top of the one theme, not a second theme."
+    html = re.sub(r'<link(?=[^>]*quarto-color-alternate)[^>]*>', '', html)
+    chosen = "if(alt)d.dataset.scheme='alternate';"  # before the first paint
+    html = html.replace(chosen, chosen[:-1] + ",d.classList.add('quarto-dark');")
+    light = r'<link(?=[^>]*id="quarto-bootstrap-light")[^>]*?(href="[^"]*")[^>]*>'
+    return re.sub(light, r'<link rel="stylesheet" \1>', html)
+
+
+def is_drawing(im # A picture
+    ):
+    "Is it drawn on white, as a plot is, so that a dark page may show it inverted?"
+    light = np.asarray(im.convert('RGB')).min(-1) > 250
+    return light.mean() > .5 and light[[0, 0, -1, -1], [0, -1, 0, -1]].all()
+
+
+PICTURE = re.compile(r'<img\b([^>]*?)\bsrc="data:image/(\w+)[^;"]*;base64,([^"]*)"')
+
+
+def move_pictures(html, up, folder):
+    "Put pictures that stand inside the page into files of `folder`, which are fetched when they come near the screen."
+    def move(m):
+        data = b64decode(m[3])
+        file = folder/f'{hashlib.sha256(data).hexdigest()[:16]}.{m[2]}'
+        file.write_bytes(data)
+        im = Image.open(io.BytesIO(data))
+        size = f'width="{im.width}" height="{im.height}"'  # so that nothing moves when it comes
+        kind = ' data-drawing' if m[2] == 'png' and is_drawing(im) else ''
+        return f'<img{m[1]}{size} loading="lazy"{kind} src="{up}site_libs/{folder.name}/{file.name}"'
+    return PICTURE.sub(move, html)
+
+
+def mend(html, # A rendered page
+         up    # The way from its folder to the top of the site: '' or '../'
+    ):
+    "A page whose maths and search come from beside it, and whose parts can be reached by the keyboard."
+    html = re.sub(r'https://cdn\.jsdelivr\.net/npm/katex@[\d.]+/dist/', f'{up}site_libs/katex/', html)
+    html = html.replace('site_libs/fuse/fuse.min.js', 'site_libs/minisearch/minisearch.min.js')
+    html = re.sub(r'<script src="([^"]*site_libs/[^"]*)">', r'<script src="\1" defer>', html)  # the text comes first
+    last = re.search(rf'<script src="{up}site_libs/smalldocs.js"[^>]*></script>', html)[0]
+    own = [f'<script src="{up}site_libs/{f}.js" defer></script>' for f in ('search', 'site')]
+    html = html.replace(last, own[0] + last + own[1])
+    html = html.replace('bi-layout-text-sidebar-reverse', 'bi-list')
+    # A section of the sidebar opens by the keyboard, too
+    section = r'(<a(?=[^>]*sidebar-link text-start)[^>]*) role="navigation"'
+    html = re.sub(section, r'\1 role="button" tabindex="0"', html)
+    html = re.sub(r'(<a(?=[^>]*sidebar-item-toggle)[^>]*) role="navigation"([^>]*) aria-label="[^"]*"', r'\1\2', html)
+    html = html.replace('<button title="Copy to Clipboard"', '<button title="Copy to Clipboard" aria-label="Copy"')
+    # A wide listing scrolls by the arrow keys
+    html = html.replace('<pre class="sourceCode', '<pre tabindex="0" class="sourceCode')
+    html = re.sub(r'<pre>(?=<code)', '<pre tabindex="0">', html)
+    return make_room(one_theme(html))
+
+
+# ---- Search
+
+def words(text):
+    "`text` of a page for the search: without TeX, and in one line."
+    text = re.sub(r'\\(?:bar|hat|tilde|mathcal|mathrm|left|right|[bB]igg?|[,;!()\[\]])', '', text)
+    return ' '.join(re.sub(r'\\([a-zA-Z]+)', r'\1', text).split())
+
+
+SKIP = {'nav', 'script', 'style', 'button', 'h1', 'h2', 'h3', 'h4'}
+BLOCKS = {'p', 'li', 'td', 'th', 'div', 'pre', 'br', 'figcaption', 'summary'}
+
+
+def sections(html, # A rendered page
+             href # Its address from the top of the site
+    ):
+    "The page in parts, one for each heading: its prose and its code apart."
+    main = BeautifulSoup(html, 'html.parser').main
+    title = main.h1.get_text()
+    found = [dict(id=href, href=href, title=title, section='', text='', code='')]
+    for node in main.descendants:
+        if node.name in ('h2', 'h3', 'h4') and node.get('data-anchor-id'):
+            at = f'{href}#{node["data-anchor-id"]}'
+            found.append(found[0] | dict(id=at, href=at, section=node.get_text(), text='', code=''))
+        elif node.name in BLOCKS: found[-1]['text'] += ' '
+        elif isinstance(node, NavigableString) and not SKIP & (over := {p.name for p in node.parents}):
+            found[-1]['code' if 'pre' in over else 'text'] += f'{node}'
+    return [s | dict(text=words(s['text']), code=words(s['code'])) for s in found]
+
+
+# ---- All of them
+
+logging.getLogger('fontTools').setLevel(logging.ERROR)  # of the icons' font it says what does not matter
+IMPORT = r'@import\s*(?:url\([^)]*\)|"[^"]*"|\'[^\']*\')[^;]*;'  # in CSS
+DARK = '[data-bs-theme=dark]'
+
+
+def mend_theme(file # Bootstrap's stylesheet
+    ):
+    "A theme that asks for no fonts from elsewhere, and is dark where the switch says so."
+    css = re.sub(IMPORT, '', file.read_text(encoding='utf-8'))
+    css = re.sub(rf'(?<![\w\]]){re.escape(DARK)}', f':is({DARK},[data-scheme=alternate])', css)
+    file.write_text(css, encoding='utf-8')
+
+
+def trim_icons(folder, # Of bootstrap-icons
+               used # What the pages and their styles say
+    ):
+    "Keep of the icon font, and of its stylesheet, the icons that are used: a few of 2,000."
+    css = folder/'bootstrap-icons.min.css'
+    text = css.read_text(encoding='utf-8')
+    rules = dict(re.findall(r'\.bi-([\w-]+)::before\{content:"\\(\w+)"\}', text))
+    names = set(re.findall(r'\bbi-([\w-]+)', used)) & {*rules}
+    codes = {rules[n] for n in names} | set(re.findall(r'content:\s*"\\(f\w{3})"', used))
+    font = load_font(folder/'fonts'/'bootstrap-icons.woff', options := Options(flavor='woff'))
+    subset = Subsetter(options)
+    subset.populate(unicodes=[int(c, 16) for c in codes])
+    subset.subset(font)
+    save_font(font, folder/'fonts'/'bootstrap-icons.woff', options)
+    (folder/'fonts'/'bootstrap-icons.woff2').unlink()
+    text = re.sub(r'\.bi-([\w-]+)::before\{content:"\\\w+"\}', lambda m: m[0] if m[1] in names else '', text)
+    css.write_text(re.sub(r'url\("[^"]*woff2[^"]*"\) format\("woff2"\),', '', text), encoding='utf-8')
+
+
+def finish(docs # The rendered site
+    ):
+    "Put beside the pages what they would fetch, and mend them."
+    libs = docs/'site_libs'
+    (pictures := libs/'pictures').mkdir()
+    for name in 'katex', 'minisearch': shutil.copytree(VENDOR/name, libs/name, dirs_exist_ok=True)
+    for file in OWN.glob('*.js'): shutil.copy(file, libs)
+    shutil.rmtree(libs/'fuse')
+    for css in (libs/'themes').glob('*.css'): mend_theme(css)
+    index, used = [], (libs/'smalldocs.css').read_text(encoding='utf-8')
+    for p in sorted(docs.rglob('*.html')):
+        up = '../'*len(p.relative_to(docs).parent.parts)
+        html = move_pictures(mend(p.read_text(encoding='utf-8'), up), up, pictures)
+        p.write_text(html, encoding='utf-8')
+        index += sections(html, p.relative_to(docs).as_posix())
+        used += html
+    (docs/'search.json').unlink()  # pages opened as files could not read it
+    script = f'window.searchIndex = {json.dumps(index, ensure_ascii=False)}'
+    (libs/'searchindex.js').write_text(script, encoding='utf-8')
+    trim_icons(libs/'bootstrap-icons', used + ''.join(f.read_text(encoding='utf-8') for f in OWN.glob('*.js')))

@@ -1,0 +1,81 @@
+// What the pages do beyond smalldocs: boxes tell that they scroll, and a phone has one bar for everything
+(() => {
+  'use strict'
+  const $ = (what, at = document) => at.querySelector(what)
+  const $$ = (what, at = document) => [...at.querySelectorAll(what)]
+  const root = document.documentElement
+
+  // ---- A box that holds more than it shows fades at that side, and scrolls by the keyboard
+  const look = box => {
+    const more = box.scrollWidth - box.clientWidth
+    box.classList.toggle('more-left', more > 1 && box.scrollLeft > 1)
+    box.classList.toggle('more-right', more > 1 && more - box.scrollLeft > 1)
+    if (more > 1) box.tabIndex = 0
+  }
+  const SCROLLS = 'pre, .sd-table, .scroll, .cell-output-display:not(.cell-output-markdown), .katex-display, ' +
+    '.math.display, .figure > p'
+  const boxes = () => $$(`main :is(${SCROLLS})`)
+  const sizes = new ResizeObserver(seen => seen.forEach(o => look(o.target)))
+  boxes().forEach(box => {
+    box.addEventListener('scroll', () => look(box), {passive: true})
+    sizes.observe(box)
+  })
+  addEventListener('load', () => boxes().forEach(look))
+
+  // ---- The panels beside the text: the site's pages, and this page's contents; on a small screen one opens at a time
+  const sidebar = $('#quarto-sidebar'), contents = $('#quarto-margin-sidebar'), glass = $('#quarto-sidebar-glass')
+  const top = part => part.getBoundingClientRect().top
+  const centre = (panel, item) => { if (item) panel.scrollTop += top(item) - top(panel) - panel.clientHeight/2 }
+  const here = panel => $('a.active:not([data-bs-toggle])', panel)
+  if (sidebar) centre(sidebar, here(sidebar))
+  const menu = $('.quarto-btn-toggle'), list = document.createElement('button')
+  const shown = (panel, button, open) => {
+    panel.classList.toggle('show', open)
+    button.setAttribute('aria-expanded', open)
+    glass.classList.toggle('show', $$('#quarto-sidebar.show, #quarto-margin-sidebar.show').length > 0)
+    if (!open) return
+    centre(panel, here(panel))
+    here(panel)?.focus({preventScroll: true})
+  }
+  const panels = [[sidebar, menu]]
+  if (contents && $('#TOC')) {
+    list.type = 'button'
+    list.className = 'contents-toggle btn'
+    list.innerHTML = '<i class="bi bi-list-nested" aria-hidden="true"></i>'
+    list.setAttribute('aria-label', 'Contents of this page')
+    list.setAttribute('aria-controls', contents.id)
+    list.setAttribute('aria-expanded', false)
+    $('.navbar-container').append(list)
+    list.addEventListener('click', () => shown(contents, list, !contents.classList.contains('show')))
+    contents.addEventListener('click', e => e.target.closest('a') && shown(contents, list, false))
+    panels.push([contents, list])
+  }
+  if (sidebar && menu) {
+    menu.setAttribute('aria-expanded', false)
+    // smalldocs.js has opened it
+    menu.addEventListener('click', () => shown(sidebar, menu, sidebar.classList.contains('show')))
+    const close = (but = null) => panels.filter(([panel]) => panel !== but && panel.classList.contains('show'))
+      .forEach(([panel, button]) => shown(panel, button, false))
+    panels.forEach(([panel, button]) => button.addEventListener('click', () => close(panel)))
+    glass.addEventListener('click', () => close())
+    addEventListener('keydown', e => {
+      const open = panels.find(([panel]) => panel.classList.contains('show'))
+      if (e.key !== 'Escape' || !open) return
+      close()
+      open[1].focus()
+    })
+  }
+  $$('#quarto-sidebar [role=button]').forEach(head => head.addEventListener('keydown', e => {
+    if (e.key !== 'Enter' && e.key !== ' ') return
+    e.preventDefault()
+    head.click()
+  }))
+
+  // ---- Light or dark follows the system until the reader chooses
+  matchMedia('(prefers-color-scheme: dark)').addEventListener('change', e => {
+    if (!localStorage.getItem('smalldocs-scheme') && e.matches !== (root.dataset.scheme === 'alternate')) {
+      smalldocsToggleScheme()
+      localStorage.removeItem('smalldocs-scheme')
+    }
+  })
+})()
