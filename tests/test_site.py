@@ -186,9 +186,10 @@ def test_no_progress_bars():
 
 
 def offered(module):
-    "The functions and classes that the source of a module says it offers."
-    nodes = ast.parse(module.read_text(encoding='utf-8')).body
-    return {n.name for n in nodes if isinstance(n, (ast.FunctionDef, ast.ClassDef)) and not n.name.startswith('_')}
+    "The names of a module's public functions and classes."
+    body = ast.parse(module.read_text(encoding='utf-8')).body
+    nodes = (n for n in body if isinstance(n, (ast.FunctionDef, ast.ClassDef)) and not n.name.startswith('_'))
+    return {n.name for n in nodes if 'patch' not in map(ast.unparse, n.decorator_list)}
 
 
 def test_reference_is_whole(docs):
@@ -217,7 +218,7 @@ FAULTS = '''phone => {
   const hidden = e => !e.checkVisibility({visibilityProperty: true, opacityProperty: true})
   const faults = []
   if (document.documentElement.scrollWidth > innerWidth) faults.push('the page scrolls sideways')
-  for (const e of document.querySelectorAll(':is(main, header, footer) :not(input)')) {
+  for (const e of document.querySelectorAll(':is(main, header, footer) :not(input, .katex *)')) {
     if (hidden(e) || e.scrollWidth <= e.clientWidth + 1 || style(e).overflowX === 'visible') continue
     if (!scrolls(e)) faults.push(`cut off: ${told(e)}`)
     else if (!phone && e.matches('pre')) faults.push(`code that does not fit: ${told(e)}`)
@@ -280,6 +281,12 @@ def test_looks_right(browser, docs, name):
 def test_every_page_looks_right(browser, docs, name):
     SHOTS.mkdir(parents=True, exist_ok=True)
     assert not look(browser, docs, name, SHOTS)
+
+
+@pytest.mark.torture
+def test_whole_reference_looks_right(browser, docs):
+    found = {p.name: look(browser, docs, f'api/{p.stem}') for p in (docs/'api').glob('*.html')}
+    assert not {k: v for k, v in found.items() if v}
 
 
 # ---- Operating
