@@ -65,8 +65,8 @@ def eps_theta(pipe, # From `load_pipe` or `ready`
     "The noise that the UNet sees in `z_t` under `cond`."
     dtype = pipe.unet.dtype
     cond = cond.to(dtype, copy=True)   # autocast would keep the cast of a leaf that changes
-    x = z_t.to(dtype).contiguous()     # or the order in memory shows in the last digit, here and in sums below
-    out = pipe.unet(x, t, cond).sample.float().contiguous()
+    x = z_t.to(dtype).contiguous()     # or the order in memory shows in the last digit
+    out = pipe.unet(x, t, cond).sample.float()
     return to_eps(out, z_t, abar_at(pipe.scheduler, t), pipe.scheduler.config.prediction_type)
 
 # %% ../nbs/20_scheduler.ipynb #710d5680

@@ -10,7 +10,8 @@ from PIL import Image
 from nulltext_nb import resume
 from nulltext_nb.cli import nulltext_invert
 from nulltext_nb.editing import invert
-from nulltext_nb.pipeline import count_units, random_pipe
+from nulltext_nb.pipeline import count_units, embed, random_pipe
+from nulltext_nb.scheduler import Step, eps_theta
 
 pytestmark = pytest.mark.xdist_group('kills')
 JOB = dict(caption='a cat on grass', T=3, w=3., solver='least_squares', progress=False)
@@ -72,6 +73,20 @@ def test_every_picture_has_its_file(pipe, image, tmp_path):
     for a, b in zip(found, right, strict=True): assert torch.equal(a.path, b.path) and torch.equal(a.phis, b.phis)
     with pytest.raises(ValueError, match='of another inversion, with picture'):
         invert(pipe, images, resume=files[::-1], **JOB)
+
+
+def test_steps_may_share_numbers(steps):
+    "In any order of memory."
+    x = torch.randn(1, 4, 8, 8).transpose(-1, -2)
+    resume.save_steps([Step('fit', i, 2, 5, x, kept=dict(phi=x)) for i in range(2)], steps, {})
+    for step in resume.load_steps(steps, {}, x):
+        assert torch.equal(step.latents, x) and torch.equal(step.kept['phi'], x)
+
+
+def test_noise_is_in_the_order_of_its_shape(pipe):
+    "So that sums over it are the same for numbers that were read from a file."
+    for z in (torch.randn(1, 4, 8, 8), torch.randn(2, 4, 8, 8).to(memory_format=torch.channels_last)):
+        assert eps_theta(pipe, z, 5, embed(pipe, ['a cat']*len(z))).is_contiguous()
 
 
 def test_steps_are_written_every_few_seconds(pipe, image, steps, monkeypatch):
