@@ -298,6 +298,8 @@ def test_a_folder_comes_whole(tmp_path):
     write(tmp_path/'new'/'model', 'old')
     for error in (OSError(errno.ENOSPC, 'full'), KeyboardInterrupt()):
         with pytest.raises(type(error)): write(tmp_path/'new'/'model', 'new', error)
+    with pytest.raises(OSError, match='full'), patch('os.fsync', side_effect=OSError(errno.ENOSPC, 'full')):
+        write(tmp_path/'new'/'model', 'new')
     rename = Path.rename
     def once(file, target):
         "The old one is moved away, and then the disk is gone for a moment."
