@@ -289,6 +289,30 @@ def test_wrong_tensors_are_refused_by_name(name, change, said, file):
     assert said in why
 
 
+META, TENSORS = GOOD['prompt']
+HEAD = signed(META, TENSORS)[:8]
+
+
+@pytest.mark.parametrize('data, said', [
+    *[(signed({k: x for k, x in META.items() if k != gone}, TENSORS), 'the settings of one') for gone in META],
+    *[(signed(meta, TENSORS), 'the settings of one') for meta in ([], 5, '"text"', [*META], {})],
+    (signed(META | dict(more=1), TENSORS), 'the settings of one'),
+    (signed(META, TENSORS, dict(digest='0'*64)), 'checksum does not fit'),
+    (signed(META, TENSORS, dict(digest=None)), 'checksum does not fit'),
+    (signed(META, TENSORS, dict(more='x')), 'checksum does not fit'),
+    (signed('null', TENSORS), 'checksum does not fit'),
+    (signed('{', TENSORS), 'checksum does not fit'),
+    (signed(META, TENSORS, dict(format='a\n\x1b[31mb'*99)), 'not an inversion of this version'),
+    (signed(META, TENSORS, dict(format=None)), 'no format given'),
+    (signed(META, TENSORS).replace(b'"F32"', b'"\\u001b\\n"'), 'cannot be read'),
+    (b'', 'cannot be read'), (HEAD, 'cannot be read'), (b'hello', 'cannot be read')])
+def test_what_is_no_inversion_is_called_so(data, said, file):
+    file.write_bytes(data)
+    why = read(file)
+    check_refusal(why, file)
+    assert said in why
+
+
 def test_what_could_not_be_read_is_not_written(file):
     "Better said while the inversion is in memory than when it is wanted again."
     meta, tensors = GOOD['prompt']
