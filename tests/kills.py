@@ -176,8 +176,8 @@ class Train(Job):
         self.file, self.out = folder/'checkpoint.safetensors', folder/'weights.safetensors'
     def learner(self):
         torch.manual_seed(0)
-        x = torch.randn(64, 8)
-        model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 8))
+        x = torch.randn(64, 3, 4, 4)
+        model = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 3, 3, padding=1))
         learn = mk_learner(model, [x, x.flip(1)], nn.functional.mse_loss, 8, 1e-2, 16, path=self.file, device='cpu')
         learn.budget.every = 0
         return learn

@@ -67,6 +67,8 @@ def save_checkpoint(path:Path, # File to write
 
 def _part(state, name): return {k[len(name):]: v for k, v in state.items() if k.startswith(name)}
 
+def _laid_out_as(p, v): return torch.empty_like(p).copy_(v)   # fused Adam reads both in the order of memory
+
 def load_checkpoint(path:Path, # Written by `save_checkpoint`
                     learn:Learner # A learner of the same model
     )->tuple: # Steps, items and minutes spent so far
@@ -76,7 +78,7 @@ def load_checkpoint(path:Path, # Written by `save_checkpoint`
     learn.ema.avg.load_state_dict(_part(state, 'ema.'))
     for i, p in enumerate(learn.model.parameters()):
         moments = _part(state, f'adam.{i}.')
-        if moments: _adam(learn)[p] = {k: v.cpu() if k=='step' else v for k, v in moments.items()}
+        if moments: _adam(learn)[p] = {k: v.cpu() if k=='step' else _laid_out_as(p, v) for k, v in moments.items()}
     with safe_open(path, 'pt') as f: meta = f.metadata()
     return int(meta['steps']), int(meta['seen']), float(meta['minutes'])
 
