@@ -1,7 +1,10 @@
 "The site as a reader meets it: built once, opened from files in a real browser, read, operated, and weighed."
 import ast, gzip, json, os, posixpath, re, shutil
 from collections import Counter
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from urllib.parse import unquote, urlsplit
 
 import pytest
@@ -287,6 +290,43 @@ def test_every_page_looks_right(browser, docs, name):
 def test_whole_reference_looks_right(browser, docs):
     found = {p.name: look(browser, docs, f'api/{p.stem}') for p in (docs/'api').glob('*.html')}
     assert not {k: v for k, v in found.items() if v}
+
+
+class Packed(SimpleHTTPRequestHandler):
+    "Serves files as the web does: compressed."
+    def do_GET(self):
+        file = Path(self.translate_path(urlsplit(self.path).path))
+        data = gzip.compress(file.read_bytes())
+        self.send_response(200)
+        self.send_header('Content-Type', self.guess_type(str(file)))
+        self.send_header('Content-Encoding', 'gzip')
+        self.send_header('Content-Length', str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *said): pass
+
+
+@pytest.fixture(scope='session')
+def address(docs):
+    "Where the site is served."
+    server = ThreadingHTTPServer(('127.0.0.1', 0), partial(Packed, directory=docs))
+    Thread(target=server.serve_forever, daemon=True).start()
+    yield f'http://127.0.0.1:{server.server_port}'
+    server.shutdown()
+
+
+@pytest.mark.torture
+@pytest.mark.parametrize('name', ['index', 'inversion', 'lab/edits'])
+def test_text_comes_soon(browser, address, name):
+    "Over a slow line, 1.6 Mbit/s with 150 ms there and back, text stands after 2.5 seconds."
+    page = browser.new_page(viewport=PHONE)
+    line = dict(offline=False, latency=150, downloadThroughput=1.6e6/8, uploadThroughput=0.75e6/8)
+    page.context.new_cdp_session(page).send('Network.emulateNetworkConditions', line)
+    page.goto(f'{address}/{name}.html')
+    painted = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
+    page.close()
+    assert painted <= 2500
 
 
 # ---- Operating

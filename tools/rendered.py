@@ -49,7 +49,7 @@ def is_drawing(im # A picture
     return light.mean() > .5 and light[[0, 0, -1, -1], [0, -1, 0, -1]].all()
 
 
-PICTURE = re.compile(r'<img\b([^>]*?)\bsrc="data:image/(\w+)[^;"]*;base64,([^"]*)"')
+PICTURE = re.compile(r'<img\b([^>]*?)\bsrc="data:image/(png|webp|jpeg|gif);base64,([^"]*)"')
 
 
 def move_pictures(html, up, folder):
@@ -79,7 +79,8 @@ def mend(html, # A rendered page
     # A section of the sidebar opens by the keyboard, too
     section = r'(<a(?=[^>]*sidebar-link text-start)[^>]*) role="navigation"'
     html = re.sub(section, r'\1 role="button" tabindex="0"', html)
-    html = re.sub(r'(<a(?=[^>]*sidebar-item-toggle)[^>]*) role="navigation"([^>]*) aria-label="[^"]*"', r'\1\2', html)
+    arrow = r'(<a(?=[^>]*sidebar-item-toggle)[^>]*) role="navigation" aria-expanded="\w+" aria-label="[^"]*"'
+    html = re.sub(arrow, r'\1 aria-hidden="true"', html)
     html = html.replace('<button title="Copy to Clipboard"', '<button title="Copy to Clipboard" aria-label="Copy"')
     # A wide listing scrolls by the arrow keys
     html = html.replace('<pre class="sourceCode', '<pre tabindex="0" class="sourceCode')

@@ -24,14 +24,15 @@
           boostDocument: (id, term, e) => (FIRST[e.href.split('#')[0]] || later(e.href)) * (e.section ? 1 : 1.2)}})
       this.engine.addAll(sections)
     }
-    // What holds more of the words comes first; another word for the same counts half
+    // A page of that name comes first, then what holds more of the words; another word for the same counts half
     search(query, {limit}) {
       const asked = split(query), content = asked.filter(word => !LITTLE.has(word))
       const wanted = (content.length ? content : asked).map(word => [word, ...parts(word), ...alike(word)])
       const weight = Object.fromEntries(wanted.flatMap(set => set.map((word, i) => [stem(word), i ? .5 : 1]).reverse()))
       const any = {combineWith: 'OR', queries: wanted.flat()}
       const found = this.engine.search(any, {boostTerm: term => weight[term] || 1})
-      const held = hit => wanted.filter(set => set.some(word => hit.queryTerms.includes(stem(word)))).length
+      const named = hit => !hit.section && hit.title.toLowerCase() === query.trim().toLowerCase() ? 1 : 0
+      const held = hit => named(hit) + wanted.filter(set => set.some(word => hit.queryTerms.includes(stem(word)))).length
       return found.map(hit => [held(hit), hit]).sort(([n, a], [m, b]) => m - n || b.score - a.score).slice(0, limit)
         .map(([, {title, section, href, ...hit}]) => ({item: {title, section, href, text: around(hit)}}))
     }

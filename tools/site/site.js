@@ -22,6 +22,11 @@
   })
   addEventListener('load', () => boxes().forEach(look))
 
+  // ---- Something to play with has all its pictures before it is reached: hidden ones would come only when shown
+  const near = new IntersectionObserver(seen => seen.filter(o => o.isIntersecting).forEach(o =>
+    $$('img[loading=lazy]', o.target).forEach(picture => { picture.loading = 'eager' })), {rootMargin: '600px'})
+  $$('main figure:has(input, button)').forEach(figure => near.observe(figure))
+
   // ---- The panels beside the text: the site's pages, and this page's contents; on a small screen one opens at a time
   const sidebar = $('#quarto-sidebar'), contents = $('#quarto-margin-sidebar'), glass = $('#quarto-sidebar-glass')
   const top = part => part.getBoundingClientRect().top
