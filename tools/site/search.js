@@ -32,7 +32,8 @@
       const any = {combineWith: 'OR', queries: wanted.flat()}
       const found = this.engine.search(any, {boostTerm: term => weight[term] || 1})
       const named = hit => !hit.section && hit.title.toLowerCase() === query.trim().toLowerCase() ? 1 : 0
-      const held = hit => named(hit) + wanted.filter(set => set.some(word => hit.queryTerms.includes(stem(word)))).length
+      const met = (set, hit) => set.some(word => hit.queryTerms.includes(stem(word)))
+      const held = hit => named(hit) + wanted.filter(set => met(set, hit)).length
       return found.map(hit => [held(hit), hit]).sort(([n, a], [m, b]) => m - n || b.score - a.score).slice(0, limit)
         .map(([, {title, section, href, ...hit}]) => ({item: {title, section, href, text: around(hit)}}))
     }
