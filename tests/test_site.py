@@ -504,7 +504,7 @@ def test_grid_of_settings(on, name):
     def chosen(): return [i for i, c in enumerate(choices) if c.is_checked()]
     def agree(i):
         assert chosen() == [i] and large.get_attribute('alt') == fig.locator('output').inner_text() == names[i]
-        assert large.get_attribute('src') == fig.locator('form img').nth(i).get_attribute('src')
+        assert large.evaluate('e => e.src') == fig.locator('form img').nth(i).evaluate('e => e.src')
         ringed = [c.evaluate('e => e.style.boxShadow') != 'none' for c in choices]
         assert ringed == [j == i for j in range(len(choices))]
     cols = len({n.split(', ')[1] for n in names})
