@@ -334,7 +334,8 @@ def test_text_comes_soon(browser, address, name):
 
 ASKED = {  # of the search, and what the first answers must lead to
     'local_mask': 'prompt2prompt', 'how to edit a photo': 'editing', 'edit image': 'editing', 'install': 'index',
-    'how long does it take': 'reference/questions', 'gpu memory': 'reference/questions', 'guidance scale': 'inversion',
+    'setup': 'index', 'how long does it take': 'reference/questions', 'gpu memory': 'reference/questions',
+    'ram': 'reference/questions', 'inversion': 'inversion', 'guidance scale': 'inversion',
     'null-text optimisation': 'nulltext', 'fast solver': 'solvers', 'attention maps': 'attention'}
 
 
