@@ -6,7 +6,7 @@
 __all__ = ['STEPS', 'ruin', 'Jitter', 'judge_loss', 'judge_labels', 'blobs', 'train_judge', 'ship', 'train_part']
 
 # %% ../../nbs/world/95_training.ipynb #aaf39b4f
-import re, shutil
+import re, shutil, sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -236,9 +236,13 @@ def train_part(part:str, # vae, latents, unet, blobs, judge, or ship, which copi
     set_seed(seed)
     torch.set_flush_denormal(True)
     if threads: torch.set_num_threads(threads)
-    if part=='ship': return print(f'{ship(out):.1f} MB shipped')
+    if part=='ship':
+        print(f'{ship(out):.1f} MB shipped')
+        return
     device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
     job = _Job(out, steps or STEPS[part], minutes, n, device, seed, Path(sprites), grow, compiled)
     _PARTS[part](job)
 
-if __name__=='__main__' and '__file__' in globals(): call_parse(train_part)()
+if __name__=='__main__' and '__file__' in globals():
+    try: call_parse(train_part)
+    except (ValueError, OSError) as e: sys.exit(str(e))
