@@ -21,7 +21,7 @@ from .checks import check
 from .files import writing
 from .pipeline import check_finite, fingerprint
 from .scheduler import Step
-from .store import scheduler_settings
+from .store import check_file_size, scheduler_settings
 
 # %% ../nbs/57_resume.ipynb #5d1c0e07
 def job_of(pipe, # From `load_pipe` or `ready`
@@ -79,6 +79,7 @@ def _readable(file):
 
 def _read(file):
     "What `save_steps` wrote: the job, what steps say, and tensors."
+    check_file_size(file)
     with safe_open(file, 'pt') as f: header, tensors = f.metadata() or {}, {k: f.get_tensor(k) for k in f.keys()}
     check(header.get('format')==_FORMAT, 'it does not hold steps as this version keeps them')
     check(header['digest']==_digest(tensors, header['meta']), 'its checksum does not fit')

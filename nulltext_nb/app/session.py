@@ -84,8 +84,8 @@ class Session:
     def __init__(self, pipe=None, T:int=None, w:float=None, folder='inversions'):
         self.embedded = pipe is None
         self.pipe = embedded_pipe() if pipe is None else pipe
-        self.T = T or (20 if self.embedded else default_value(editing.invert, 'T'))
-        self.w = w or (3. if self.embedded else default_value(editing.invert, 'w'))
+        usual = (20, 3.) if self.embedded else [default_value(editing.invert, k) for k in 'Tw']
+        self.T, self.w = [u if x is None else x for x,u in zip((T, w), usual)]
         self.solver = default_value(editing.invert, 'solver')
         self.folder, self.model = Path(folder), fingerprint(self.pipe)
         self.image = self.inv = self.back = self.shown = None   # picture, inversion, what that gives back, edit in view
@@ -196,7 +196,7 @@ def invert(self:Session,
     "Invert the picture, or read the inversion made before."
     check(self.image is not None, 'there is no picture yet: upload one, or pick one')
     check(prompt.strip(), "the caption is empty: describe the picture, for example 'a cat on grass'")
-    T, w = T or self.T, w or self.w
+    T, w = self.T if T is None else T, self.w if w is None else w
     self.inv = self.saved(prompt, T, w) or self.make(prompt, T, w, cb)
     self.back, self.shown = decode(self.pipe, self.inv.path[-1])[0], None
     return self.inv
