@@ -243,6 +243,10 @@ FAULTS = '''phone => {
   }
   for (const e of document.querySelectorAll('main img[src$=".svg"]'))
     if (e.complete && e.clientWidth < .73*e.naturalWidth) faults.push(`small letters: ${told(e)}`)
+  for (const e of document.querySelectorAll('main img[data-drawing]'))
+    if (e.complete && e.clientWidth < Math.min(540, e.naturalWidth)) faults.push(`small letters: ${told(e)}`)
+  for (const e of document.querySelectorAll('main :is(td, th)'))
+    if (!hidden(e) && e.textContent.trim().length > 8 && e.clientWidth < 48) faults.push(`a narrow column: ${told(e)}`)
   const plates = document.documentElement.classList.contains('quarto-dark') ?
     [...document.querySelectorAll('main :is(img[src$=".svg"], img[data-drawing])')] : []
   plates.filter(e => style(e).filter === 'none').forEach(e => faults.push(`a white plate: ${told(e)}`))
