@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PER_EDIT', 'WALKS', 'pair_words', 'align_words', 'word_weights', 'blend_mask', 'user_mask', 'each_edit',
            'blend_tokens', 'PromptToPrompt', 'prox_guide', 'edit_eps', 'ddim_walk', 'Controls', 'edit_step',
-           'prompt_to_prompt']
+           'edit_loop', 'prompt_to_prompt']
 
 # %% ../nbs/70_prompt2prompt.ipynb #92b579e4
 from difflib import SequenceMatcher
@@ -224,6 +224,13 @@ def __call__(self:PromptToPrompt,
     return torch.cat([source, edits*weights[:,None,None], rest])
 
 @patch
+def begin(self:PromptToPrompt,
+          z:torch.Tensor # The source, (k,m,c,h,w)
+    )->torch.Tensor: # The edits, of the same shape
+    "Where the edits start: where the source does."
+    return z
+
+@patch
 def after_step(self:PromptToPrompt,
                i:int, # The step that is done
                z:torch.Tensor # The edits, (k,m,c,h,w)
@@ -336,6 +343,25 @@ def edit_step(pipe, # From `load_pipe`, under `ctl`
 
 @one_thread_at_a_time
 @torch.no_grad()
+def edit_loop(pipe, # From `load_pipe`
+              inv:Inversion, # The source, on the pipeline's device
+              ctl:PromptToPrompt, # Moves the maps
+              cond:torch.Tensor, # Embeddings of source and targets, (1+m,n,d)
+              control:Control=None, # Sees the maps after `ctl`, and may change them
+              cb=None # Called with a `Step` after every step
+    )->torch.Tensor: # Edited latents, (m,c,h,w)
+    "Walk the source's path again with the edits beside it (Prompt-to-Prompt, alg. 1)."
+    ctl.watched = control is not None
+    both = Controls(ctl, control) if ctl.watched else ctl
+    z = ctl.begin(inv.path[inv.start][:,None].expand(-1, ctl.m, -1, -1, -1))
+    with controlled(pipe, both):
+        for i,pair in list(enumerate(ddim_pairs(pipe.scheduler, inv.T)))[inv.start:]:
+            z = both.after_step(i, edit_step(pipe, inv, ctl, z, i, pair, cond))
+            z = ctl.blend_back(z, inv.path[i+1][:,None])
+            check_finite(z, f'the edit after step {i} (t = {pair[0]})')
+            if cb: cb(Step('edit', i-inv.start, inv.T-inv.start, pair[0], z[0]))
+    return z[0]
+
 @delegates(PromptToPrompt, but=['start'])
 def prompt_to_prompt(pipe, # From `load_pipe`
                      inv:Inversion, # The source
@@ -352,13 +378,4 @@ def prompt_to_prompt(pipe, # From `load_pipe`
     inv = inv.to(pipe._execution_device)
     if cond is None: cond = embed(pipe, [inv.prompt, *targets])
     ctl = PromptToPrompt(pipe.tokenizer, inv.prompt, targets, inv.T, inv.size, start=inv.start, **kwargs)
-    ctl.watched = control is not None
-    both = Controls(ctl, control) if ctl.watched else ctl
-    z = inv.path[inv.start][:,None].expand(-1, ctl.m, -1, -1, -1)
-    with controlled(pipe, both):
-        for i,pair in list(enumerate(ddim_pairs(pipe.scheduler, inv.T)))[inv.start:]:
-            z = both.after_step(i, edit_step(pipe, inv, ctl, z, i, pair, cond))
-            z = ctl.blend_back(z, inv.path[i+1][:,None])
-            check_finite(z, f'the edit after step {i} (t = {pair[0]})')
-            if cb: cb(Step('edit', i-inv.start, inv.T-inv.start, pair[0], z[0]))
-    return z[0], ctl
+    return edit_loop(pipe, inv, ctl, cond, control, cb), ctl
