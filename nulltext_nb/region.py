@@ -251,7 +251,7 @@ class Plan:
     @property
     def others(self):
         "The cells of kept things, (h,w)."
-        return touched(self.kept, self.room.shape, 0.5)
+        return touched(self.kept, self.room.shape, 0.75)
 
 def picture_size(pipe, # From `load_pipe`
                  inv:Inversion # A source
