@@ -10,7 +10,7 @@ __all__ = ['ARTICLES', 'STOPS', 'JOINS', 'PLACES', 'Part', 'caption_parts', 'Cha
            'show_region', 'plan_edit', 'edit_region']
 
 # %% ../nbs/75_region.ipynb #75a00005
-import math
+import math, warnings
 from dataclasses import dataclass, field, replace
 from difflib import SequenceMatcher
 from inspect import signature
@@ -333,6 +333,9 @@ def plan_changes(pipe, # From `load_pipe`
     plan.spare()
     check(plan.whole or plan.room.any(), f'beside {", ".join(plan.outside)} there is no room for '
           f'{target!r}: give `region`, words or a mask')
+    if plan.stay.all() and 'place' not in [c.kind for c in changes]:
+        warnings.warn(f'the region of {", ".join(gone - {""})} is the whole picture: '
+                      '`show_region` shows it, and `region` takes a mask')
     return plan
 
 # %% ../nbs/75_region.ipynb #75a00051
