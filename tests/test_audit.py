@@ -8,7 +8,8 @@ def test_data_is_never_code_and_nothing_leaves(tmp_path):
     "No network, no pickle, no other program, no eval, no file elsewhere: in every command, the demo and a training."
     home = tmp_path/'home'
     home.mkdir()
-    places = {k: str(home) for k in ('HOME', 'TMPDIR', 'XDG_CACHE_HOME', 'XDG_CONFIG_HOME', 'HF_HOME', 'MPLCONFIGDIR')}
+    names = 'HOME', 'TMPDIR', 'XDG_CACHE_HOME', 'XDG_CONFIG_HOME', 'HF_HOME', 'MPLCONFIGDIR', 'TORCHINDUCTOR_CACHE_DIR'
+    places = dict.fromkeys(names, str(home))
     env = os.environ | places | dict(PYTHONDONTWRITEBYTECODE='1', PYTHONPATH=str(ROOT))
     argv = [sys.executable, ROOT/'tests'/'audit.py', tmp_path, *(['all'] if TORTURE else [])]
     res = subprocess.run(argv, cwd=tmp_path, env=env, capture_output=True, text=True)

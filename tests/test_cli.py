@@ -280,6 +280,9 @@ def test_a_reader_that_has_gone_and_a_disk_that_is_full():
     os.close(write)
 
 
+def heed_ctrl_c(): signal.signal(signal.SIGINT, signal.default_int_handler)  # jobs in the background ignore it
+
+
 MOMENTS = ['_multiarray', 'libtorch_cpu'] + TORTURE*['safetensors']
 
 
@@ -288,7 +291,7 @@ MOMENTS = ['_multiarray', 'libtorch_cpu'] + TORTURE*['safetensors']
 def test_ctrl_c_at_any_moment(made, moment):
     "Also while PyTorch is being imported: the moment is when a library of that name has been mapped."
     argv = [*CLI, 'nulltext_invert', 'in.png', 'a cat', '--T', '900', '-o', 'never.safetensors', '--quiet']
-    p = subprocess.Popen(argv, cwd=made, stderr=subprocess.PIPE, text=True)
+    p = subprocess.Popen(argv, cwd=made, stderr=subprocess.PIPE, text=True, preexec_fn=heed_ctrl_c)
     while moment not in Path(f'/proc/{p.pid}/maps').read_text(): time.sleep(0.005)
     p.send_signal(signal.SIGINT)
     _, err = p.communicate()
