@@ -288,11 +288,11 @@ def check_source(source:str # Hub id, folder or file
     )->str: # `source`
     "Raise `OSError` unless `source` may be a model's."
     path, said = Path(source), f'cannot load {one_line(source)}: '
-    name = re.fullmatch(r'\w[\w.-]*(/\w[\w.-]*)?', source) and path.suffix not in ('.safetensors', '.ckpt')
+    name = re.fullmatch(r'\w[\w.-]*/\w[\w.-]*', source) and path.suffix not in ('.safetensors', '.ckpt')
     if path.is_dir() and not (path/'model_index.json').is_file():
         raise OSError(said + 'it has no model_index.json; give the folder that `save_pretrained` wrote')
     if not (path.exists() or name or '://' in source):
-        raise OSError(said + 'it does not exist; give a folder, a file, or a name on the Hub')
+        raise OSError(said + 'it does not exist; give a folder, a file, or OWNER/NAME on the Hub')
     return source
 
 @contextmanager
