@@ -62,7 +62,8 @@ USAGE = [  # command, its arguments, what is said of them
     *((I, f'in.png cat --device {d}', '--device') for d in (
         'meta', 'mps', 'xpu', 'cuda', 'cuda:99', 'cpu:7', 'abacus', 'hpu', 'vulkan', 'cuda:x', 'xla', 'privateuseone')),
     *((I, f'in.png cat --dtype {d}', '--dtype') for d in ('float64', 'int8', 'half', 'save')),
-    *((I, f'in.png cat --model {m}', '--model') for m in ('./none', 'none', 'none.safetensors', 'empty', '/no/such', 'a/b/c')),
+    *((I, f'in.png cat --model {m}', '--model') for m in (
+        './none', 'none', 'none.safetensors', 'empty', '/no/such', 'a/b/c')),
     (E, 'a.safetensors cat --kind paint', "'paint' is not known: use one of replace, refine"),
     (E, 'a.safetensors cat --tau-cross x', "invalid float value: 'x'"), (E, 'a.safetensors cat --T 5', '--T 5'),
     (E, 'a.safetensors cat --weight red', 'expected 2 arguments'), (E, 'a.safetensors cat --blend', 'at least one'),
