@@ -73,9 +73,9 @@ def check_what_is_asked(caption:str, # What is in the picture
     check_fit(MIN_SIDE if size is None else size, fit)
 
 def bring_in_shape(pipe, # From `load_pipe` or `ready`
-           image, # PIL image or path
-           size=None, # Side, or (width, height), in pixels; default: what the model was trained on
-           fit:str='crop' # 'crop' or 'pad', for pictures of another shape
+                   image, # PIL image or path
+                   size=None, # Side, or (width, height), in pixels; default: what the model was trained on
+                   fit:str='crop' # 'crop' or 'pad', for pictures of another shape
     )->Image.Image: # RGB
     "The picture that is going to be encoded."
     return fit_image(load_image(image), image_size(pipe) if size is None else size, fit)
@@ -119,8 +119,9 @@ def _invert(pipe, image, caption, T, w, solver, size, fit, progress, cb, resume)
     check_ready(pipe)
     check_what_is_asked(caption, T, w, solver, size, fit, resume, pipe.scheduler.config.num_train_timesteps)
     if resume is not None: check_writable(resume, inputs=[image])
-    z0, cond, null = prepare(pipe, image, caption, size, fit)
-    job = resume and job_of(pipe, bring_in_shape(pipe, image, size, fit), caption, T, w, solver)
+    image = bring_in_shape(pipe, image, size, fit)
+    z0, cond, null = prepare(pipe, image, caption, image.size)
+    job = resume and job_of(pipe, image, caption, T, w, solver)
     with ticking(progress, cb) as tick, keeping(resume, job, z0, tick) as (done, tell):
         found = solve(pipe, z0, cond, null, T, w, solver, tell, done)
     return pack(pipe, found.path, found.phis, caption, w, extra=found.extra)

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['PER_EDIT', 'WALKS', 'pair_words', 'align_words', 'word_weights', 'blend_mask', 'user_mask', 'each_edit',
-           'blend_tokens', 'PromptToPrompt', 'prox_guide', 'edit_eps', 'ddim_walk', 'Controls', 'edit_step',
-           'edit_loop', 'prompt_to_prompt']
+           'blend_tokens', 'has_phrase', 'PromptToPrompt', 'prox_guide', 'edit_eps', 'ddim_walk', 'Controls',
+           'edit_step', 'edit_loop', 'prompt_to_prompt']
 
 # %% ../nbs/70_prompt2prompt.ipynb #92b579e4
 from difflib import SequenceMatcher
@@ -137,13 +137,17 @@ def blend_tokens(tok, # The pipeline's tokenizer
     "Token positions of LocalBlend's words. A phrase alone stands for both prompts, if it is in the target, too."
     if blend is None: return [], []
     if isinstance(blend, str):
-        there = _has_phrase(tok, target, blend)
+        there = has_phrase(tok, target, blend)
         return find_words(tok, source, blend), find_words(tok, target, blend) if there else []
     check(len(blend)==2, f'blend is {blend!r}: use a word, or a pair (word of the source, word of the target)')
     check(any(blend), 'blend is a pair of empty words: name at least one')
     return tuple(find_words(tok, p, words) if words else [] for p,words in zip((source, target), blend))
 
-def _has_phrase(tok, prompt, phrase):
+def has_phrase(tok, # The pipeline's tokenizer
+               prompt:str, # Where to look
+               phrase:str # A word, or several in a row
+    )->bool:
+    "Is `phrase` in `prompt`?"
     try: return bool(find_words(tok, prompt, phrase))
     except ValueError: return False
 

@@ -27,7 +27,7 @@ from .attention import overlay, prompt_words, word_maps
 from .checks import check, check_text
 from .images import psnr, show_images
 from .pipeline import decode, embed, one_thread_at_a_time
-from .prompt2prompt import PromptToPrompt, edit_loop, prompt_to_prompt, user_mask
+from .prompt2prompt import PromptToPrompt, edit_loop, has_phrase, prompt_to_prompt, user_mask
 from .scheduler import ddim_pairs, eps_theta
 from .store import Inversion
 
@@ -109,9 +109,9 @@ def what_changed(tok, # The pipeline's tokenizer
     return out + [_change_of(*pair) for pair in pairs if pair[0]!=pair[1]]
 
 def weighed(tok, # The pipeline's tokenizer
-                   source:str, # Source prompt
-                   target:str, # Target prompt
-                   weights:dict=None # From word of the target to factor
+            source:str, # Source prompt
+            target:str, # Target prompt
+            weights:dict=None # From word of the target to factor
     )->list: # Of `CaptionChange`, whose old and new phrase are the same
     "What weights change: the thing, the place or the style to which a weighted word belongs."
     moved = [phrase for phrase,x in (weights or {}).items() if x!=1]
@@ -543,17 +543,13 @@ def show_region(pipe, # From `load_pipe`
     show_images([picture, overlay(picture, found)], [inv.prompt, ', '.join(phrases)])
 
 # %% ../nbs/75_region.ipynb #75a00073
-def _says(tok, prompt, phrase):
-    try: return bool(find_words(tok, prompt, phrase))
-    except ValueError: return False
-
 def _plan_words(pipe, inv, target, words, **held):
     "A `Plan` for phrases of either caption."
     tok, plan = pipe.tokenizer, blank_plan(pipe, inv)
-    old = [phrase for phrase in words if _says(tok, inv.prompt, phrase)]
+    old = [phrase for phrase in words if has_phrase(tok, inv.prompt, phrase)]
     plan.sought = [phrase for phrase in words if phrase not in old]
     for phrase in plan.sought:
-        check(_says(tok, target, phrase), f'{phrase!r} is in neither caption, {inv.prompt!r} nor '
+        check(has_phrase(tok, target, phrase), f'{phrase!r} is in neither caption, {inv.prompt!r} nor '
               f"{target!r}: name words of one, give a mask, or say region='all'")
     for area in find_things(pipe, inv, old) if old else []: plan.allow(area, **held)
     if plan.sought: plan.room = torch.ones_like(plan.room)

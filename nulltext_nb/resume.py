@@ -17,11 +17,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from . import __version__
-from .checks import check
+from .checks import check, one_line
 from .files import writing
 from .pipeline import check_finite, fingerprint
 from .scheduler import Step
-from .store import check_file_size, scheduler_settings
+from .store import check_file_size, content_digest, scheduler_settings
 
 # %% ../nbs/57_resume.ipynb #5d1c0e07
 def job_of(pipe, # From `load_pipe` or `ready`
@@ -41,14 +41,6 @@ def job_of(pipe, # From `load_pipe` or `ready`
 # %% ../nbs/57_resume.ipynb #5d1c0e10
 _FORMAT = 'nulltext_nb steps 1'
 
-def _digest(tensors, meta):
-    "A checksum over numbers, names and what else is said."
-    h = hashlib.sha256(meta.encode())
-    for name,x in sorted(tensors.items()):
-        h.update(f'{name}{tuple(x.shape)}'.encode())
-        h.update(x.numpy().tobytes())
-    return h.hexdigest()
-
 def _own(x):
     "A copy on the CPU that shares nothing."
     return x.detach().cpu().clone(memory_format=torch.contiguous_format)
@@ -62,7 +54,8 @@ def save_steps(steps:list, # `Step`s, in order
                for name,x in dict(step.kept, latents=step.latents).items()}
     told = [[step.stage, step.i, step.total, step.t, step.losses] for step in steps]
     meta = json.dumps(dict(job=job, told=told))
-    with writing(file) as part: save_file(tensors, part, dict(format=_FORMAT, meta=meta, digest=_digest(tensors, meta)))
+    header = dict(format=_FORMAT, meta=meta, digest=content_digest(tensors, meta))
+    with writing(file) as part: save_file(tensors, part, header)
     return Path(file)
 
 # %% ../nbs/57_resume.ipynb #5d1c0e11
@@ -74,15 +67,15 @@ def _readable(file):
     try: yield
     except (SafetensorError, OSError, ValueError, ArithmeticError, LookupError, TypeError, AttributeError,
             RecursionError) as e:
-        why = ' '.join(str(e).split())[:200]
-        raise ValueError(f'{file} cannot be read, it is damaged or something else ({why}): {_ANEW}') from None
+        raise ValueError(f'{file} cannot be read, it is damaged or something else '
+                         f'({one_line(e, 200)}): {_ANEW}') from None
 
 def _read(file):
     "What `save_steps` wrote: the job, what steps say, and tensors."
     check_file_size(file)
     with safe_open(file, 'pt') as f: header, tensors = f.metadata() or {}, {k: f.get_tensor(k) for k in f.keys()}
     check(header.get('format')==_FORMAT, 'it does not hold steps as this version keeps them')
-    check(header['digest']==_digest(tensors, header['meta']), 'its checksum does not fit')
+    check(header['digest']==content_digest(tensors, header['meta']), 'its checksum does not fit')
     meta = json.loads(header['meta'])
     return dict(meta['job']), meta['told'], tensors
 

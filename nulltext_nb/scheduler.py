@@ -16,7 +16,7 @@ from .pipeline import one_thread_at_a_time
 
 # %% ../nbs/20_scheduler.ipynb #65ed2715
 def check_step_count(T:int, # Number of DDIM steps
-                N:int=1000 # Times of the model; Stable Diffusion's
+                     N:int=1000 # Times of the model; Stable Diffusion's
     )->int: # `T`
     "Raise `ValueError` unless `T` steps can be taken."
     check(isinstance(T, int) and 1<=T<N, f'T is {T!r}: the number of steps is a whole number from 1 to {N-1}')
