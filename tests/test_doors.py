@@ -118,10 +118,10 @@ def test_something_else_is_refused():
 def add_lora(part, scale=1.):
     "A LoRA with random weights on the attention of `part`."
     torch.manual_seed(3)
-    names = ['q_proj', 'v_proj'] if hasattr(part, 'get_input_embeddings') else ['to_q', 'to_k', 'to_v']
-    config = LoraConfig(r=4, lora_alpha=4*scale, target_modules=names, init_lora_weights=False)
-    if isinstance(part, UNet2DConditionModel): part.add_adapter(config)
-    else: inject_adapter_in_model(config, part)   # transformers may ask for a newer peft than there is
+    def config(*names): return LoraConfig(r=4, lora_alpha=4*scale, target_modules=names, init_lora_weights=False)
+    if isinstance(part, UNet2DConditionModel): return part.add_adapter(config('to_q', 'to_k', 'to_v'))
+    inject_adapter_in_model(config('q_proj', 'v_proj'), part)   # transformers may ask for a newer peft than there is
+
 
 def act(part, on):
     "Let the LoRAs of `part` act, or not."

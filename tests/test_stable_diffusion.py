@@ -474,6 +474,7 @@ def other_memory(name, dtype, latent=64, edits=1):
             words = torch.randn(1 + 2*edits, 77, parts['unet']['cross_attention_dim'], dtype=dtype)
             unet(torch.cat([z]*len(words)), 501, words)
         peaks['edit'] = live.peak/GIB
+    assert len(ctl.sums) == 16   # every layer that looks at words
     return weights(vae) + weights(text), peaks
 
 
