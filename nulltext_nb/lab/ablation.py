@@ -27,7 +27,7 @@ from ..scheduler import abar_at, ddim_pairs, eps_theta, noise_between
 from ..store import pack
 from ..world.art import HELD_OUT
 from ..world.judge import read_scene
-from ..world.scenes import SHIPPED
+from ..world.scenes import WORLD
 
 # %% ../../nbs/lab/60_ablation.ipynb #7fcbb199
 def _abars(pipe, T):
@@ -165,7 +165,7 @@ def first_swap(scenes:list, # Of `Scene`
     swaps = []
     for s in scenes:
         there = [t.noun for t in s.things]
-        noun = str(rng.choice([n for n in SHIPPED.nouns if n not in there]))
+        noun = str(rng.choice([n for n in WORLD.nouns if n not in there]))
         swaps.append((noun, s.swap(there[0], noun)))
     return swaps
 

@@ -29,7 +29,7 @@ from ..pipeline import count_units, decode, image_size
 from ..world.art import HELD_OUT
 from ..world.judge import as_judged, load_judge, read_scene
 from ..world.materials import COLOURS
-from ..world.scenes import SHIPPED, Scene, Thing, random_scene
+from ..world.scenes import WORLD, Scene, Thing, random_scene
 
 # %% ../../nbs/lab/40_edits.ipynb #3a3bf48c
 KINDS = ('object', 'colour', 'background', 'added', 'removed', 'one of two', 'weight', 'nothing')
@@ -77,16 +77,16 @@ def _other(rng, options, *but): return str(rng.choice([o for o in options if o n
 
 def _renamed(thing, noun):
     "Another thing in the place of `thing`, of the same colour if it can have one."
-    return replace(thing, noun=noun, colour=thing.colour if noun in SHIPPED.colourable else '')
+    return replace(thing, noun=noun, colour=thing.colour if noun in WORLD.colourable else '')
 
 def _coloured_pairs(rng, artists, i):
     "A coloured thing: another colour, another background, more or less of the colour."
-    noun = _other(rng, SHIPPED.colourable)
+    noun = _other(rng, WORLD.colourable)
     old = _other(rng, COLOURS)
     s = random_scene(rng, artists, two=0., coloured=1.)
     s = replace(s, things=(replace(s.things[0], noun=noun, colour=old),))
     new = _other(rng, COLOURS, old)
-    place = _other(rng, SHIPPED.backgrounds, s.background)
+    place = _other(rng, WORLD.backgrounds, s.background)
     return [Pair('colour', f'coloured{i}', s, s.swap(old, new), old, new),
             Pair('background', f'coloured{i}', s, s.swap(s.background, place), s.background, place),
             Pair('weight', f'coloured{i}', s, None, old, weight=3. if i%2 else -1.)]
@@ -94,7 +94,7 @@ def _coloured_pairs(rng, artists, i):
 def _any_pairs(rng, artists, i):
     "One thing: another in its place, and nothing changed."
     s = random_scene(rng, artists, two=0., coloured=1.)
-    new = _other(rng, SHIPPED.nouns, s.things[0].noun)
+    new = _other(rng, WORLD.nouns, s.things[0].noun)
     truth = replace(s, things=(_renamed(s.things[0], new),))
     return [Pair('object', f'any{i}', s, truth, s.things[0].noun, new), Pair('nothing', f'any{i}', s, s)]
 
@@ -103,7 +103,7 @@ def _two_pairs(rng, artists, i):
     "Two things: another in the place of one, and one removed."
     s = random_scene(rng, artists, two=1.)
     left, right = s.things
-    new = _other(rng, SHIPPED.nouns, left.noun, right.noun)
+    new = _other(rng, WORLD.nouns, left.noun, right.noun)
     return [Pair('one of two', f'two{i}', s, replace(s, things=(_renamed(left, new), right)), left.noun, new),
             Pair('removed', f'two{i}', s, replace(s, things=(left,)), right.noun)]
 
@@ -171,7 +171,7 @@ def judge_look(im # Picture
     head = next(i for i,m in enumerate(judge) if isinstance(m, torch.nn.AdaptiveAvgPool2d))
     features = judge[:head](as_judged([im]))
     scores = judge[head:](features)[0].tolist()
-    return features[0].flatten(1).T, dict(zip((*SHIPPED.nouns, *COLOURS, *SHIPPED.backgrounds), scores))
+    return features[0].flatten(1).T, dict(zip((*WORLD.nouns, *COLOURS, *WORLD.backgrounds), scores))
 
 def structure_distance(a, # Picture
                        b # Another
@@ -298,7 +298,7 @@ def search_knobs(pipe, # From `load_pipe`
                  progress:bool=True # Show a progress bar?
     )->dict: # From method to its knobs
     "The knobs of every method, chosen on scenes by the training artists."
-    pairs = [p for p in mk_pairs(seed, SHIPPED.artists, n) if p.kind!='nothing'][:3 if quick else None]
+    pairs = [p for p in mk_pairs(seed, WORLD.artists, n) if p.kind!='nothing'][:3 if quick else None]
     names = ['nulltext_fast'] if quick else list(METHODS)
     if T is None: T = 4 if quick else 20
     settings = dict(T=T, pairs=[p.key for p in pairs], seed=seed, grid=GRID) | machine(pipe)

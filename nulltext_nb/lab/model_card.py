@@ -23,7 +23,7 @@ from ..pipeline import EMBEDDED, decode, embed, encode
 from ..scheduler import eps_theta
 from ..world.art import HELD_OUT
 from ..world.judge import read_scene
-from ..world.scenes import SHIPPED, Scene, Words
+from ..world.scenes import WORLD, Scene, Words
 
 # %% ../../nbs/lab/30_model_card.ipynb #0f191331
 def saturation(im # Picture
@@ -43,7 +43,7 @@ def round_trip(pipe, # From `load_pipe`
 def bench_vae(pipe, # From `load_pipe`
               n:int=100, # Scenes
               seed:int=101, # Of the scenes
-              words:Words=SHIPPED # Their vocabulary
+              words:Words=WORLD # Their vocabulary
     )->dict: # `vae_psnr` and, for each style, `vae_psnr_STYLE`, dB; `vae_saturation_ratio`, 1 where no colour is lost
     "PSNR and colour of the autoencoder's round trip on scenes by the held-out artist."
     plain = scenes_of(n, seed, (HELD_OUT,), styled=0., words=words)
@@ -89,7 +89,7 @@ def share_right(scenes, # What was shown
 
 def bench_judge(n:int=400, # Scenes
                 seed:int=102, # Of the scenes
-                words:Words=SHIPPED # The judge's vocabulary
+                words:Words=WORLD # The judge's vocabulary
     )->dict: # Shares of right readings: `judge_noun`, `judge_colour`, `judge_background`, …
     "How often the judge reads fresh scenes rightly."
     scenes = scenes_of(n, seed, (*words.artists, HELD_OUT), coloured=1., words=words)
@@ -113,7 +113,7 @@ def samples_of(pipe, # From `load_pipe`
 def bench_samples(pipe, # From `load_pipe`
                   n:int=200, # Samples of one thing
                   seed:int=103, # Of captions and noise
-                  words:Words=SHIPPED # The model's vocabulary
+                  words:Words=WORLD # The model's vocabulary
     )->dict: # Shares of what was asked for and is there: `sample_noun`, `sample_colour`, `sample_background`, …
     "How often the judge finds in a sample what its prompt asked for."
     scenes = scenes_of(n, seed, two=0., words=words)
@@ -122,7 +122,7 @@ def bench_samples(pipe, # From `load_pipe`
 def bench_two(pipe, # From `load_pipe`
               n:int=100, # Samples of two things
               seed:int=105, # Of captions and noise
-              words:Words=SHIPPED # The model's vocabulary
+              words:Words=WORLD # The model's vocabulary
     )->dict: # `sample_two`, the share of samples with both things
     "How often both things of a caption are there."
     scenes = scenes_of(n, seed, two=1., words=words)
@@ -163,7 +163,7 @@ def bench_maps(pipe, # From `load_pipe`
                n:int=100, # Scenes
                seed:int=104, # Of scenes and noise
                times:tuple=(801,601,401,201), # Timesteps
-               words:Words=SHIPPED # The model's vocabulary
+               words:Words=WORLD # The model's vocabulary
     )->dict: # `map_gain` and `map_gain_material`, 1 for a flat map, and `map_iou`, 0 to 1
     "How well the attention maps of nouns and materials lie on their things."
     gen = torch.Generator().manual_seed(seed)

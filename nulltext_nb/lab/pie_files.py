@@ -18,7 +18,7 @@ from ..files import writing
 from ..images import save_image
 from ..world.art import HELD_OUT
 from ..world.materials import COLOURS
-from ..world.scenes import SHIPPED, random_scene
+from ..world.scenes import WORLD, random_scene
 
 # %% ../../nbs/lab/70_pie_files.ipynb #552dede0
 TYPES = {'0': ('random', 140), '1': ('change object', 80), '2': ('add object', 80), '3': ('delete object', 80),
@@ -142,9 +142,9 @@ def _changed(scene, kind, rng):
     thing = scene.things[0]
     masks = scene.masks(PIE_SIDE)
     def other(words, old): return str(rng.choice([w for w in words if w!=old and w not in scene.caption]))
-    if kind=='8': return scene.background, other(SHIPPED.backgrounds, scene.background), '', masks.sum(0)<0.5
+    if kind=='8': return scene.background, other(WORLD.backgrounds, scene.background), '', masks.sum(0)<0.5
     if kind=='6': return thing.colour, other(COLOURS, thing.colour), f'{thing.noun} {thing.noun}', masks[0]>0.02
-    new = other([n for n in SHIPPED.nouns if not thing.colour or n in SHIPPED.colourable], thing.noun)
+    new = other([n for n in WORLD.nouns if not thing.colour or n in WORLD.colourable], thing.noun)
     theirs = scene.swap(thing.noun, new).masks(PIE_SIDE)[0]
     return thing.noun, new, f'{thing.noun} {new}', np.maximum(masks[0], theirs)>0.02
 

@@ -16,12 +16,12 @@ import torch
 from .. import PACKAGE
 from ..checks import check
 from ..pipeline import fingerprint
-from ..world.scenes import SHIPPED, random_scene
+from ..world.scenes import WORLD, random_scene
 
 # %% ../../nbs/lab/10_stats.ipynb #a2af845f
 def scenes_of(n:int, # How many
               seed:int, # Of all that is random
-              artists:tuple=SHIPPED.artists, # Who draws
+              artists:tuple=WORLD.artists, # Who draws
               **kw # Further arguments of `random_scene`
     )->list: # Of `Scene`
     "`n` random scenes, the same for the same seed."

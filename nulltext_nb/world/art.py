@@ -21,7 +21,7 @@ from ..checks import check
 NOUNS = {
     'cat': '1f408', 'dog': '1f415', 'tiger': '1f405', 'elephant': '1f418', 'panda': '1f43c',
     'penguin': '1f427', 'owl': '1f989', 'rabbit': '1f407', 'turtle': '1f422', 'butterfly': '1f98b',
-    'fish': '1f420', 'ladybug': '1f41e', 'horse': '1f40e', 'duck': '1f986',
+    'fish': '1f420', 'ladybug': '1f41e',
     'apple': '1f34e', 'lemon': '1f34b', 'strawberry': '1f353', 'pineapple': '1f34d',
     'watermelon': '1f349', 'cake': '1f382', 'donut': '1f369', 'burger': '1f354', 'pumpkin': '1f383',
     'car': '1f697', 'bus': '1f68c', 'rocket': '1f680', 'balloon': '1f388', 'house': '1f3e0',

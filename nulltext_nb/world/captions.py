@@ -16,7 +16,7 @@ from PIL import Image
 from ..checks import check
 from ..images import load_image
 from .judge import JUDGED, answers, scores
-from .scenes import SHIPPED, Scene, Thing
+from .scenes import WORLD, Scene, Thing
 
 # %% ../../nbs/world/70_captions.ipynb #db1a311f
 CLEARLY = 4.  # log-odds from which on a noun counts as seen
@@ -43,7 +43,7 @@ def _caption(im):
     seen, things = _seen(s['nouns']), []
     for i, view in zip(seen, (1, 2) if len(seen)==2 else (0,)):
         noun, colour = words['nouns'][i], s['colours'][view]
-        sure = noun in SHIPPED.colourable and colour.max()>0
+        sure = noun in WORLD.colourable and colour.max()>0
         things.append(Thing(noun, words['colours'][colour.argmax()] if sure else ''))
     return Scene(tuple(things), words['backgrounds'][s['backgrounds'][0].argmax()]).caption
 

@@ -16,10 +16,10 @@ from torch import nn
 from .. import DATA
 from ..images import fit_image
 from .materials import COLOURS
-from .scenes import SHIPPED, Scene, Words
+from .scenes import WORLD, Scene, Words
 
 # %% ../../nbs/world/60_judge.ipynb #d88094f2
-def answers(words:Words=SHIPPED # The vocabulary
+def answers(words:Words=WORLD # The vocabulary
     )->dict: # From the kind of word to the words, a tuple
     "What the judge is asked, in the order of its scores."
     return dict(nouns=words.nouns, colours=tuple(COLOURS), materials=words.materials,
@@ -27,7 +27,7 @@ def answers(words:Words=SHIPPED # The vocabulary
 
 def _layer(i, o): return nn.Sequential(nn.Conv2d(i, o, 3, padding=1, bias=False), nn.BatchNorm2d(o), nn.SiLU())
 
-def mk_judge(words:Words=SHIPPED, # The vocabulary
+def mk_judge(words:Words=WORLD, # The vocabulary
              width:int=32 # Channels of the first layer
     )->nn.Module: # Pixels (b,3,H,W) in -1..1 to log-odds (b, words of `answers`)
     "The judge's network, not yet trained."
@@ -37,7 +37,7 @@ def mk_judge(words:Words=SHIPPED, # The vocabulary
     return nn.Sequential(*body, nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Dropout(0.2), nn.Linear(4*(width<<3), n))
 
 def labels(scene:Scene, # What is shown
-           words:Words=SHIPPED # The vocabulary
+           words:Words=WORLD # The vocabulary
     )->np.ndarray: # (words of `answers`,) float32, 0 or 1
     "What the judge should say of `scene`."
     said = [w for t in scene.things for w in (t.noun, t.colour, t.material)] + [scene.background, scene.style]
@@ -62,7 +62,7 @@ def load_judge()->nn.Module: # From `mk_judge`
 @torch.no_grad()
 def scores(pixels:torch.Tensor, # (b,3,H,W), -1 to 1
            judge:nn.Module=None, # Default: the one that travels with the package
-           words:Words=SHIPPED # The judge's vocabulary
+           words:Words=WORLD # The judge's vocabulary
     )->dict: # From the kind of word to its log-odds, (b,n)
     "How strongly the judge believes in each word."
     kinds = answers(words)
@@ -86,7 +86,7 @@ def read_scene(images, # PIL images of any size
                colours:int=1, # How many colours to name
                materials:int=0, # How many materials to name
                judge:nn.Module=None, # Default: the one that travels with the package
-               words:Words=SHIPPED # The judge's vocabulary
+               words:Words=WORLD # The judge's vocabulary
     )->list: # For each image a dict with `nouns`, `colours`, `materials` (sets), `background` and `style` ('' for none)
     "What the judge sees in each of `images`."
     s = scores(as_judged(images), judge, words)
