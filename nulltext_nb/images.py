@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['READERS', 'MIN_SIDE', 'MAX_SIDE', 'psnr', 'decoding', 'load_image', 'check_fit', 'fit_image', 'data_url',
-           'show_images', 'save_image', 'save_images']
+           'show_images', 'show_table', 'save_image', 'save_images']
 
 # %% ../nbs/05_images.ipynb #24a19763
 import io, math, os, stat, textwrap, warnings
@@ -188,10 +188,10 @@ _CAPTION = '<figcaption style="font-size:.75rem;line-height:1.25">{}</figcaption
 _GRID = """<div style="display:grid;gap:6px;max-width:{width}px;grid-template-columns:
  repeat(auto-fill,minmax(max(72px,calc((100% - {gaps}px)/{n} - 1px)),1fr))">{figures}</div>"""
 
-def _figure(i, im, title):
+def _figure(i, im, title, alt=''):
     "The HTML of one picture; of arrays every pixel shows."
     text = escape(title or '')
-    return _FIGURE.format(src=data_url(im), alt=text or f'picture {i+1}',
+    return _FIGURE.format(src=data_url(im), alt=text or escape(alt) or f'picture {i+1}',
                           sharp='image-rendering:pixelated' if np.ndim(im)==2 else '',
                           caption=_CAPTION.format(text.replace('\n', '<br>')) if text else '')
 
@@ -209,6 +209,32 @@ def show_images(images, # PIL images or arrays, (H,W) in 0..1 or (H,W,3)
     n = min(ncols or 8, len(images))
     figures = '\n'.join(_figure(i, *pair) for i,pair in enumerate(zip(images, titles)))
     display(HTML(_GRID.format(width=round(n*size*100), gaps=6*(n-1), n=n, figures=figures)))
+
+# %% ../nbs/05_images.ipynb #7ab1e002
+def _cell(im, title, alt, width):
+    "One picture of a table; `alt` is for who cannot see it."
+    return f'<td style="min-width:{width}px;vertical-align:top">{_figure(0, im, title, alt)}</td>'
+
+def show_table(images, # Pictures: a list for each row, with one for each column
+               rows, # The head of each row
+               cols, # The head of each column
+               corner:str='', # What stands above the rows and left of the columns
+               titles=None, # What stands under each picture, as `images`
+               width:int=110 # Pixels of one picture
+    ):
+    "Show `images` as a table with heads that scrolls sideways; `ValueError` if a row is not as long as `cols`."
+    from IPython.display import HTML, display
+    images = [list(row) for row in images]
+    check(len(images)==len(rows) and all(len(row)==len(cols) for row in images),
+          f'{len(rows)} rows and {len(cols)} columns for {[len(row) for row in images]} pictures: give one for each')
+    if titles is None: titles = [['']*len(cols)]*len(rows)
+    heads = ''.join(f'<th scope="col">{escape(str(c))}</th>' for c in cols)
+    def line(name, row, texts):
+        cells = ''.join(_cell(im, str(t), f'{name}, {col}', width) for im,t,col in zip(row, texts, cols))
+        return f'<tr><th scope="row">{escape(str(name))}</th>{cells}</tr>'
+    body = ''.join(map(line, rows, images, titles))
+    display(HTML(f'<div class="scroll" style="overflow-x:auto"><table class="pictures"><thead><tr>'
+                 f'<th>{escape(corner)}</th>{heads}</tr></thead><tbody>{body}</tbody></table></div>'))
 
 # %% ../nbs/05_images.ipynb #5f05a001
 def save_image(im:Image.Image, # Picture
