@@ -9,7 +9,8 @@ DATA = PACKAGE/'data'            # weights, vocabulary, sprites and fixed lists 
 _home = {name:mod for mod,names in {
     'checks': ('set_seed',),
     'images': ('load_image', 'show_images', 'psnr'),
-    'pipeline': ('load_pipe', 'ready', 'encode', 'decode', 'embed', 'count_units', 'fingerprint'),
+    'pipeline': ('load_pipe', 'ready', 'encode', 'decode', 'embed', 'count_units'),
+    'weights': ('fingerprint',),
     'inversion': ('ddim_invert', 'sample'),
     'nulltext': ('fit_nulls', 'Preset', 'PRESETS'),
     'store': ('Inversion',),

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import torch
 
 from .checks import check
-from .pipeline import one_thread_at_a_time
+from .threads import one_thread_at_a_time
 
 # %% ../nbs/20_scheduler.ipynb #65ed2715
 def check_step_count(T:int, # Number of DDIM steps

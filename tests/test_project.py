@@ -180,10 +180,21 @@ def module_of(nb):
     return found[0] if found else None
 
 
-def reading_order():
-    "The pages as the sidebar lists them."
-    sidebar = (ROOT/'_quarto.yml').read_text(encoding='utf-8')
-    return [ROOT/'nbs'/p for p in re.findall(r'^\s*- (\w[\w/]*\.ipynb)$', sidebar, re.M)]
+def sidebar():
+    "The pages of each section, as the sidebar lists them."
+    parts = (ROOT/'_quarto.yml').read_text(encoding='utf-8').split('- section:')[1:]
+    return [[ROOT/'nbs'/p for p in re.findall(r'^\s*- (\w[\w/]*\.ipynb)$', part, re.M)] for part in parts]
+
+
+FOLDERS = ['.', 'custom_pipeline', 'world', 'lab', 'app', 'reference']  # each builds on those before it
+
+
+def folder(nb): return nb.parent.relative_to(ROOT/'nbs').as_posix()
+
+
+def building_order():
+    "The pages in the order in which one builds on another: by folder and number."
+    return sorted((p for p in NOTEBOOKS if p.stem != 'index'), key=lambda p: (FOLDERS.index(folder(p)), p.name))
 
 
 def parsed(module):
@@ -209,25 +220,26 @@ def imported(module):
 
 
 def test_folders_numbers_and_names_agree():
-    order = reading_order()
-    assert sorted(order) == [p for p in NOTEBOOKS if p.stem != 'index'], 'the sidebar holds every page once'
-    folders = list(dict.fromkeys(p.parent for p in order))
-    by_number = sorted(order, key=lambda p: (folders.index(p.parent), p.name))
-    assert order == by_number, 'the sidebar follows folders and numbers'
-    for p in order:
-        folder = p.parent.relative_to(ROOT/'nbs').as_posix().replace('reference', '.').strip('.')
-        if m := module_of(p): assert m == '.'.join(filter(None, [folder, re.sub(r'^\d+_', '', p.stem)]))
+    every = [p for section in sidebar() for p in section]
+    assert sorted(every) == [p for p in NOTEBOOKS if p.stem != 'index'], 'the sidebar holds every page once'
+    for section in sidebar():
+        for f in FOLDERS:
+            pages = [p for p in section if folder(p) == f]
+            assert pages == sorted(pages), 'a section of the sidebar follows the numbers'
+    for p in every:
+        above = folder(p).replace('reference', '.').strip('.')
+        if m := module_of(p): assert m == '.'.join(filter(None, [above, re.sub(r'^\d+_', '', p.stem)]))
 
 
 def test_modules_import_only_from_earlier_ones():
-    order = [m for p in reading_order() if (m := module_of(p))]
+    order = [m for p in building_order() if (m := module_of(p))]
     late = [f'{m} imports {i}' for n, m in enumerate(order) for i in imported(m) if i in order[n:]]
     assert not late
 
 
 def test_one_name_means_one_thing():
     "No two modules offer the same name, and no function is called like a module."
-    seen, twice, modules = {}, [], [m for p in reading_order() if (m := module_of(p))]
+    seen, twice, modules = {}, [], [m for p in building_order() if (m := module_of(p))]
     for m in modules:
         twice += [f'{n}: {seen[n]}, {m}' for n in offered(m) if n in seen]
         seen |= dict.fromkeys(offered(m), m)

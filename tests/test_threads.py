@@ -9,7 +9,7 @@ from conftest import MANY
 from diffusers.utils import logging
 from PIL import Image
 
-from nulltext_nb import pipeline
+from nulltext_nb import pipeline, threads
 from nulltext_nb.app import session as editor
 from nulltext_nb.app.session import Cancelled, Session
 from nulltext_nb.attention import AttentionStore, Control, controlled, prompt_words
@@ -50,7 +50,7 @@ def state(pipe):
 def left_as_it_came(pipe):
     before = state(pipe)
     yield
-    assert state(pipe) == before and not any(pipeline._lines.values())
+    assert state(pipe) == before and not any(threads._lines.values())
 
 
 def together(*works):
@@ -108,7 +108,7 @@ def test_two_controls_after_one_another(pipe, inv):
     now.set()
     pool = ThreadPoolExecutor(2)
     jobs = [pool.submit(one, 'A', now), pool.submit(one, 'B', inside)]
-    while len(pipeline._lines.get(pipe.unet, [])) < 2: time.sleep(0.01)
+    while len(threads._lines.get(pipe.unet, [])) < 2: time.sleep(0.01)
     leave.set()
     for job in jobs: job.result(timeout=60)
     assert said == ['A enters', 'A leaves', 'B enters', 'B leaves']
@@ -167,7 +167,7 @@ def test_an_error_lets_the_next_in(k, pipe, image, inv):
 
 
 def test_a_wait_that_is_long_is_told(pipe, monkeypatch):
-    monkeypatch.setattr(pipeline, '_PATIENCE', 0.05)
+    monkeypatch.setattr(threads, '_PATIENCE', 0.05)
     inside = threading.Event()
     def hold():
         threading.current_thread().name = 'the other'
@@ -267,7 +267,7 @@ def test_an_editor_waits_in_the_same_line_and_can_be_cancelled(pipe, session):
         with pytest.raises(Cancelled): session.invert(SOURCE)
         cancelled.set()
     def cancel():
-        while len(pipeline._lines.get(pipe.unet, [])) < 2: time.sleep(0.01)
+        while len(threads._lines.get(pipe.unet, [])) < 2: time.sleep(0.01)
         session.cancel()
     together(hold, wait, cancel)
     assert session.invert(SOURCE).prompt == SOURCE

@@ -49,20 +49,32 @@ def tell_code(nb,  # The notebook as processed by nbdev: exported cells are gone
         before = next((o['id'] for o in raw['cells'][i+1:] if o['id'] in have), None)
         code = re.sub(r'^#\|.*\n?', '', src(c), flags=re.M).strip('\n')
         if all(isinstance(n, (ast.Import, ast.ImportFrom)) for n in ast.parse(code).body): continue
+        folded = folds(src(c))
         for j, (name, text) in enumerate(pieces(code)):
-            if name in docs: place.setdefault(before, []).append(with_code(docs.pop(name), text, refer(name)))
-            else: place.setdefault(before, []).append(mk_code(text, f'{c["id"]}{j}'))
+            if name in docs: place.setdefault(before, []).append(with_code(docs.pop(name), text, refer(name), folded))
+            else: place.setdefault(before, []).append(mk_code(folded + text, f'{c["id"]}{j}'))
     placed = [o for c in kept for o in (*place.pop(c['id'], []), c)]
     nb['cells'] = placed + [o for cs in place.values() for o in cs] + list(docs.values())
 
 
-def with_code(cell, code, reference=None):
+def folds(source # Of a cell
+    ):
+    "The directives in `source` that fold its code away."
+    return ''.join(re.findall(r'^#\|\s*code-(?:fold|summary):.*\n', source, re.M))
+
+
+def with_code(cell, code, reference=None, folded=''):
     "nbdev's documentation `cell`, the code itself in place of the signature."
     head = ''.join(cell['outputs'][0]['data']['text/markdown'])
     link, title = re.search(r'^\[source\]\(([^)]*)\)', head, re.M), re.search(r'^#+ .*', head, re.M)[0]
     links = {'reference': reference, 'source': link and link[1]}
     text = ' · '.join(f'<a href="{href}">{name}</a>' for name, href in links.items() if href)
-    cell['outputs'][0]['data'] = {'text/markdown': f'<p class="source">{text}</p>\n\n{title}\n\n```python\n{code}\n```'}
+    shown = f'```python\n{code}\n```'
+    if folded:
+        summary = re.search(r'code-summary:\s*"?(.*?)"?$', folded, re.M)
+        summary = f'<summary>{summary[1] if summary else "Code"}</summary>'
+        shown = f'<details class="code-fold">{summary}\n\n{shown}\n\n</details>'
+    cell['outputs'][0]['data'] = {'text/markdown': f'<p class="source">{text}</p>\n\n{title}\n\n{shown}'}
     return cell
 
 
