@@ -72,9 +72,9 @@ class ControlProcessor:
                mask # Added to the scores, or None
         )->torch.Tensor: # (b,hw,width)
         "Attention, with its maps shown to the control."
-        mask = attn.prepare_attention_mask(mask, words.shape[1], len(x))
+        mask = attn.prepare_attention_mask(mask, words.shape[1], x.shape[0])
         q, k, v = [attn.head_to_batch_dim(y) for y in (attn.to_q(x), attn.to_k(words), attn.to_v(words))]
-        maps = attn.get_attention_scores(q, k, mask).unflatten(0, (len(x), -1))
+        maps = attn.get_attention_scores(q, k, mask).unflatten(0, (x.shape[0], -1))
         out = self.control(maps, self.layer)
         check(out.shape==maps.shape, f'the control gave back maps of shape {tuple(out.shape)} in {self.layer.name}, '
               f'not {tuple(maps.shape)}')
