@@ -59,8 +59,9 @@ def tell_code(nb,  # The notebook as processed by nbdev: exported cells are gone
 
 def folds(source # Of a cell
     ):
-    "The directives in `source` that fold its code away."
-    return ''.join(re.findall(r'^#\|\s*code-(?:fold|summary):.*\n', source, re.M))
+    "The directives that fold the code away; an exported cell says `#| fold`, which leaves no line in its module."
+    said = ''.join(re.findall(r'^#\|\s*code-(?:fold|summary):.*\n', source, re.M))
+    return '#| code-fold: true\n' if re.search(r'^#\|\s*fold\s*$', source, re.M) else said
 
 
 def with_code(cell, code, reference=None, folded=''):
