@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from inspect import Parameter
 from pathlib import Path
 
-from .checks import check, one_line
+from .checks import check, one_line, renamed
 
 # %% ../nbs/reference/20_cli.ipynb #fc14778e
 def params_of(fn # Any function of this package
@@ -76,7 +76,7 @@ def _through(door, kind):
         value = kind(text)
         try:
             if callable(door): door(value)
-            else: check(value in door, f'{text!r} is not known: use one of {", ".join(door)}')
+            else: check(value in door, f'{text!r} is not known: use one of {", ".join(door)}{renamed(text)}')
         except (ValueError, OSError) as e: raise argparse.ArgumentTypeError(one_line(e)) from None
         return value
     read.__name__ = kind.__name__   # in argparse's own message

@@ -105,7 +105,7 @@ def report_text(r:dict # From `run_demo`
 def run_demo(out:str='out/demo', # Folder to write to
              T:int=50, # DDIM steps
              w:float=7.5, # Guidance scale
-             solver:str='fast', # How the picture is held under guidance, one of `SOLVERS`
+             solver:str='residual', # How the picture is held under guidance, one of `SOLVERS`
              w_edit:float=None, # Guidance scale of the edits; default: 2 for the embedded model, else `w`
              progress:bool=True, # Show progress bars?
              model:str=None, # Hub id or folder, see `load_pipe`; default: the embedded model

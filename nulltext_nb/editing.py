@@ -59,7 +59,7 @@ def check_caption(caption, # What a picture shows, or should show
 def check_what_is_asked(caption:str, # What is in the picture
                         T:int=50, # DDIM steps
                         w:float=7.5, # Guidance scale
-                        solver:str='fast', # As in `solve`
+                        solver:str='residual', # As in `solve`
                         size=None, # Side, or (width, height), in pixels; None is the model's own
                         fit:str='crop', # 'crop' or 'pad'
                         resume=None, # File for the steps done
@@ -139,14 +139,14 @@ def invert(pipe, # From `load_pipe` or `ready`
            caption:str, # What is in the picture: name everything that you want to edit; a list for a list
            T:int=50, # DDIM steps (in diffusers' words `num_inference_steps`)
            w:float=7.5, # Guidance scale of the edits to come, above 1 (in diffusers' words `guidance_scale`)
-           solver:str='fast', # A name in `SOLVERS`, a `Preset`, or a function: see `resolve`
+           solver:str='residual', # A name in `SOLVERS`, a `Preset`, or a function: see `resolve`
            size:tuple=None, # Width and height in pixels, or one number for both, if not the model's own
            fit:str='crop', # For pictures of another shape: 'crop' the longer side, or 'pad' with bars
            progress:bool=True, # Show a progress bar?
            cb=None, # Called with a `Step` after every step; what it raises stops the work
            resume:str=None # File that keeps the steps done, for a call that is stopped to go on from; or a list
     )->Inversion: # Or a list of them
-    "Null-text inversion of a real picture (Mokady et al., CVPR 2023), by default with the fast solver."
+    "Invert a real picture: by 'paper' and others null-text inversion (Mokady et al., 2023), by default residuals."
     same = dict(T=T, w=w, solver=solver, size=size, fit=fit, progress=progress, cb=cb)
     if not isinstance(image, (list, tuple)): return _invert(pipe, image, caption, resume=resume, **same)
     each = zip(image, captions_of(image, caption), _files_of(image, resume))

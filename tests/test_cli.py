@@ -55,7 +55,9 @@ I, E, D = 'invert', 'edit', 'demo'
 USAGE = [  # command, its arguments, what is said of them
     (I, '', 'required: image, caption'), (I, 'in.png', 'required: caption'), (E, 'a.safetensors', 'required: caption'),
     ('bench', '', 'required: NAME'), ('bench', 'cook', "invalid choice: 'cook'"), (D, 'here', 'unrecognized arguments'),
-    (I, 'in.png cat --solver slow', "'slow' is not known: use one of fast"), (I, 'in.png cat --fit squeeze', 'squeeze'),
+    (I, 'in.png cat --solver fast', "'fast' is called 'residual' now"), ('bench', 'pie --method nulltext_fast', 'now'),
+    (I, 'in.png cat --solver slow', "'slow' is not known: use one of residual"),
+    (I, 'in.png cat --fit squeeze', 'squeeze'),
     *((I, f'in.png cat --T {T}', '--T') for T in ('0', '-1', '1000', '1.5', 'ten', '1e3', 'nan', '9'*50)),
     *((I, f'in.png cat --w {w}', '--w') for w in ('0', '1', '-7.5', 'nan', 'inf', '1e39', '101', 'much')),
     *((I, f'in.png cat --size {s}', '--size') for s in ('64', '64 x', '64.5 64')),

@@ -25,7 +25,7 @@ def words_in(im):
 
 def check_report(r, T):
     "Cost and reconstruction."
-    assert (r['prompt'], r['T'], r['w'], r['solver']) == (EXAMPLE.caption, T, 7.5, 'fast')
+    assert (r['prompt'], r['T'], r['w'], r['solver']) == (EXAMPLE.caption, T, 7.5, 'residual')
     assert (r['unet_forwards'], r['unet_backwards']) == (3*T + 1, 0), 'a step up takes one, a step down two'
     assert r['psnr_nulltext'] >= r['psnr_vae'] - 1, 'the reconstruction is not near the ceiling'
     assert r['psnr_ddim_cfg'] <= r['psnr_nulltext'] - 10, 'plain inversion would do as well'
@@ -74,12 +74,12 @@ def break_encoder(monkeypatch):
 
 def break_solver(monkeypatch):
     "What the steps lack is not added."
-    whole = SOLVERS['fast']
+    whole = SOLVERS['residual']
     def lame(*args, **kw):
         found = whole(*args, **kw)
         found.extra.zero_()
         return found
-    monkeypatch.setitem(SOLVERS, 'fast', lame)
+    monkeypatch.setitem(SOLVERS, 'residual', lame)
 
 
 def break_controller(monkeypatch):

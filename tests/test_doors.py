@@ -184,7 +184,7 @@ def test_training_changes_the_fingerprint(pipe):
 
 # ---- Offloading
 
-@pytest.mark.parametrize('solver', ['fast', 'least_squares'])
+@pytest.mark.parametrize('solver', ['residual', 'least_squares'])
 def test_weights_that_come_and_go(pipe, image, solver):
     "As under `enable_sequential_cpu_offload`: weights are there while their layer runs; the gradient does not mind."
     inv = invert(pipe, image, SOURCE, T=2, solver=solver, progress=False)

@@ -22,7 +22,7 @@ SECONDS, BYTES = 2, 1e9  # that no file may exceed when it is read
 T, PROMPT = 3, 'a cat on grass'
 PIPE = random_pipe()
 PHOTO = Image.radial_gradient('L').convert('RGB').resize((64, 64))
-WAYS = dict(fast=invert, prompt=methods.proximal, ddpm=methods.ddpm, edict=methods.edict)
+WAYS = dict(residual=invert, prompt=methods.proximal, ddpm=methods.ddpm, edict=methods.edict)
 QUIET = dict(progress=False)
 fuzz = settings(max_examples=MANY['inversions'], derandomize=True, deadline=None, database=None,
                 suppress_health_check=list(HealthCheck))
@@ -125,7 +125,7 @@ def resize(data, meta, tensors, header):
     "Other sizes that fit each other, and mostly the model."
     few = st.integers(1, 12)
     t, h, w = [data.draw(few) for _ in range(3)]
-    c, n, d = [data.draw(st.just(x) | st.just(x) | few) for x in (4, *GOOD['fast'][1]['phis'].shape[-2:])]
+    c, n, d = [data.draw(st.just(x) | st.just(x) | few) for x in (4, *GOOD['residual'][1]['phis'].shape[-2:])]
     k = 2 if meta.get('sampler') == 'edict' else 1
     for name, shape in dict(path=(t+1, k, c, h, w), phis=(t, 1, n, d), extra=(t, 1, c, h, w)).items():
         if name in tensors: tensors[name] = torch.randn(shape, generator=torch.Generator().manual_seed(0))
@@ -279,7 +279,7 @@ def test_wrong_settings_are_refused_by_name(change, said, file):
     ('prompt', lambda x: x | dict(phis=x['phis']/0), 'phis holds NaN'),
     ('prompt', lambda x: x | dict(more=x['phis'].clone()), 'tensors of one'),
     ('prompt', lambda x: dict(path=x['path']), 'tensors of one'),
-    ('fast', lambda x: x | dict(extra=x['extra'][1:]), 'extra is'),
+    ('residual', lambda x: x | dict(extra=x['extra'][1:]), 'extra is'),
     ('ddpm', lambda x: {k: x[k] for k in ('path', 'phis')}, 'extra is')])
 def test_wrong_tensors_are_refused_by_name(name, change, said, file):
     meta, tensors = GOOD[name]
@@ -329,7 +329,7 @@ def test_what_could_not_be_read_is_not_written(file):
 
 def test_sizes_are_looked_at_before_anything_is_read(file):
     "A file of 100 GB and a header of 10 take no time and no memory."
-    data = signed(*GOOD['fast'])
+    data = signed(*GOOD['residual'])
     file.write_bytes(data)
     with open(file, 'r+b') as f: f.truncate(10**11)
     assert 'MB are too many' in read(file)
@@ -338,7 +338,7 @@ def test_sizes_are_looked_at_before_anything_is_read(file):
 
 
 def test_what_the_model_cannot_use_is_refused_before_any_work(file):
-    meta, tensors = GOOD['fast']
+    meta, tensors = GOOD['residual']
     path, extra = [tensors[k] for k in ('path', 'extra')]
     more = dict(channels=dict(path=path.repeat(1, 1, 2, 1, 1), extra=extra.repeat(1, 1, 2, 1, 1)),
                 tokens=dict(phis=tensors['phis'][:, :-1]), width=dict(phis=tensors['phis'][..., :-1]))

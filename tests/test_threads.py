@@ -80,7 +80,8 @@ def calls(pipe, image, inv):
     return [fitted(fit_nulls), fitted(fit_least_squares),
             *(edited(t) for t in TARGETS), edited(TARGETS, chunk=2), edited(TARGETS[0], blend=('cat', 'dog')),
             edited(TARGETS[1], weights={'red': 2}), edited(TARGETS[2], control=AttentionStore()),
-            *(inverted(s, c) for s in ('fast', 'least_squares') for c in (SOURCE, 'a dog')), inverted('paper', SOURCE)]
+            *(inverted(s, c) for s in ('residual', 'least_squares') for c in (SOURCE, 'a dog')),
+            inverted('paper', SOURCE)]
 
 
 def test_threads_get_what_they_would_get_alone(pipe, image, inv):

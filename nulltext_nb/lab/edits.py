@@ -299,7 +299,7 @@ def search_knobs(pipe, # From `load_pipe`
     )->dict: # From method to its knobs
     "The knobs of every method, chosen on scenes by the training artists."
     pairs = [p for p in mk_pairs(seed, WORLD.artists, n) if p.kind!='nothing'][:3 if quick else None]
-    names = ['nulltext_fast'] if quick else list(METHODS)
+    names = ['residual'] if quick else list(METHODS)
     if T is None: T = 4 if quick else 20
     settings = dict(T=T, pairs=[p.key for p in pairs], seed=seed, grid=GRID) | machine(pipe)
     rows = run_shared([(m, m) for m in names], lambda m: search_method(pipe, m, pairs, T), file, settings, progress)

@@ -96,7 +96,7 @@ def _check_choices(method, invert, p2p, out):
     check(p2p in P2P, f"p2p is {p2p!r}: use {' or '.join(map(repr, P2P))}")
     if invert is None:
         check(method in (None, *METHODS), f"unknown method {method!r}; known: {', '.join(METHODS)}")
-        return method or 'nulltext_fast'
+        return method or 'residual'
     check(method or not out, 'edits are kept under the name of what made them: give `method` one of your own for '
           '`invert`, and a new one whenever the function changes')
     check(method is None or PLAIN_NAME.fullmatch(method), f'{method!r} is no plain name: use letters, digits, - and _')
@@ -104,7 +104,7 @@ def _check_choices(method, invert, p2p, out):
 
 def run_pie(pipe, # From `load_pipe`
             data, # Folder in PIE-Bench's layout
-            method:str=None, # One of `METHODS`, 'nulltext_fast' if None; with `invert`, a name for it
+            method:str=None, # One of `METHODS`, 'residual' if None; with `invert`, a name for it
             mode:str='corrected', # One of `MODES`
             invert=None, # Instead of a method, see `edit_pair`
             T:int=50, # DDIM steps

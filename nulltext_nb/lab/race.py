@@ -25,7 +25,7 @@ from .stats import interval, machine, provenance, scenes_of
 from ..nulltext import PRESETS, NullFit, fit_nulls
 from ..pipeline import count_units, decode, image_size
 from ..scheduler import abar_at, ddim_pairs, ddim_step, eps_theta
-from ..solvers import fit_least_squares, fit_noise, fit_prompt, implicit_invert, solve
+from ..solvers import fit_least_squares, fit_residual, fit_prompt, implicit_invert, solve
 from ..world.art import HELD_OUT
 
 # %% ../../nbs/lab/50_race.ipynb #979bdcb5
@@ -93,7 +93,7 @@ RACERS = dict(  # name: what to call, and how many forwards a backward pass cost
     google=(_published, 2.), paper=(partial(solve, solver='paper'), 2.),
     google_frozen=(partial(solve, solver='google'), 1.08),
     least_squares=(partial(solve, solver='least_squares'), 1.08), npi=(_npi, 1.08),
-    prompt=(partial(solve, solver='prompt'), 1.08), fast=(partial(solve, solver='fast'), 1.08))
+    prompt=(partial(solve, solver='prompt'), 1.08), residual=(partial(solve, solver='residual'), 1.08))
 
 EQUAL = 80.   # dB, what equal pictures count as
 
@@ -180,9 +180,9 @@ def race_figures(rows:list, # From `run_lap`
         if key.startswith('psnr_'):
             for end,x in zip(('', '_lo', '_hi'), interval(values(key))): figures[key + end] = x
         elif not key.startswith('seconds_'): figures[key] = float(np.mean(values(key)))
-    for name in [n for n in RACERS if n!='fast']:
+    for name in [n for n in RACERS if n!='residual']:
         for key,mean in (('units', np.sum), ('frozen', np.sum), ('seconds', np.median)):
-            figures[f'{key}_ratio_vs_{name}'] = float(mean(values(f'{key}_{name}'))/mean(values(f'{key}_fast')))
+            figures[f'{key}_ratio_vs_{name}'] = float(mean(values(f'{key}_{name}'))/mean(values(f'{key}_residual')))
     return figures
 
 def bench_race(pipe, # From `load_pipe`
@@ -215,7 +215,7 @@ def _budgets(pipe, z0, cond, null, T, w):
     for n in (1, 2): yield 'chord first', lambda: fit_least_squares(pipe, up(), cond, null, w, n)
     for k in (0, 1, 2): yield 'fixed point, null := prompt', lambda: fit_prompt(better(k, False), cond)
     for k in (1, 2, 3): yield 'prompt', lambda: fit_prompt(better(k), cond)
-    yield 'fast', lambda: fit_noise(pipe, better(), cond, null, w)
+    yield 'residual', lambda: fit_residual(pipe, better(), cond, null, w)
 
 def race_curve(pipe, # From `load_pipe`
                z0:torch.Tensor, # Latents, (b,c,h,w)
