@@ -14,9 +14,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
-BROWSER = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)
-BROWSER_FLAGS = ['--no-sandbox', '--no-first-run', *(f'--disable-{o}' for o in (
-    'gpu', 'quic', 'background-networking', 'component-update', 'sync'))]
+sys.path.append(str(ROOT/'tools'))
+from screenshot import BROWSER, BROWSER_FLAGS  # noqa: E402, F401
 NEEDED = os.environ.get('NULLTEXT_BROWSER') == '1'  # set where nothing may be skipped
 TORTURE = os.environ.get('NULLTEXT_TORTURE') == '1'  # set where the long form of the tests below is wanted
 MANY = dict(images=10_000 if TORTURE else 500,  # how often each is tried

@@ -1,12 +1,11 @@
 "The editor: what it knows and does, its widgets driven from Python, and the whole in JupyterLab, driven by a browser."
-import html, io, os, re, shutil, subprocess, sys, time
+import html, io, re, shutil
 from base64 import b64encode
 
-import nbformat
 import numpy as np
 import pytest
-from conftest import BROWSER, BROWSER_FLAGS, ROOT, need_browser
-from nbformat.v4 import new_code_cell, new_notebook
+import screenshot
+from conftest import BROWSER, BROWSER_FLAGS, need_browser
 from PIL import Image
 
 from nulltext_nb.app import show
@@ -276,27 +275,7 @@ def test_nothing_else_can_be_pressed_while_a_job_runs(editor):
 def lab(tmp_path):
     "The address of a JupyterLab of its own, in a folder with a notebook of one cell."
     need_browser('playwright', 'jupyterlab')
-    home = tmp_path/'home'
-    home.mkdir()
-    nb = new_notebook(cells=[new_code_cell('from nulltext_nb.app.editor import open_editor\nopen_editor(T=5)')])
-    nb.metadata.kernelspec = dict(name='python3', display_name='Python 3')
-    nbformat.write(nb, home/'edit.ipynb')
-    env = os.environ | {f'JUPYTER_{d}_DIR': str(tmp_path/d) for d in ('CONFIG', 'DATA', 'RUNTIME')}
-    env['PYTHONPATH'] = os.pathsep.join([str(ROOT), *filter(None, [env.get('PYTHONPATH')])])
-    options = 'token=', 'password=', 'ip=127.0.0.1', 'port=0', f'root_dir={home}'
-    args = ['--no-browser', '--allow-root', *(f'--ServerApp.{o}' for o in options)]
-    with open(tmp_path/'log', 'w') as log:
-        command = [sys.executable, '-m', 'jupyterlab', *args]
-        server = subprocess.Popen(command, cwd=home, env=env, stdout=log, stderr=log)
-    try:
-        for _ in range(120):
-            if url := re.search(r'http://127\.0\.0\.1:\d+/lab', (tmp_path/'log').read_text()): break
-            assert server.poll() is None, (tmp_path/'log').read_text()[-2000:]
-            time.sleep(0.5)
-        yield f'{url[0]}/tree/edit.ipynb'
-    finally:
-        server.terminate()
-        server.wait(20)
+    with screenshot.lab(tmp_path, 'T=5') as url: yield url
 
 
 @pytest.mark.timeout(180)
@@ -305,16 +284,10 @@ def test_in_jupyterlab(lab, tmp_path):
     with sync_playwright() as pw:
         browser = pw.chromium.launch(executable_path=BROWSER, args=BROWSER_FLAGS)
         page = browser.new_page(viewport=dict(width=1100, height=1300))
-        page.set_default_timeout(60000)
         wrong = []
         page.on('pageerror', lambda e: wrong.append(str(e)))
-        page.goto(lab)
-        page.locator('.jp-CodeCell .jp-InputArea-editor').first.click()
-        page.get_by_text('| Idle').wait_for()
-        page.keyboard.press('Shift+Enter')
-        ed = page.locator('.nulltext-editor')
+        ed = screenshot.open_editor(page, lab)
         def button(name): return ed.get_by_role('button', name=name, exact=True).first
-        ed.wait_for()
 
         with page.expect_file_chooser() as chooser: ed.get_by_role('button', name='Upload a picture').click()
         chooser.value.set_files(EXAMPLE_FILE)

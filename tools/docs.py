@@ -11,6 +11,7 @@ from nbdev.serve import proc_nbs
 from smalldocs.site import build
 
 from nulltext_nb.files import writing
+from nulltext_nb.pipeline import fingerprint, load_pipe
 
 sys.path.insert(0, str(Path(__file__).parent))
 from pages import prepare
@@ -94,7 +95,7 @@ def site(cfg):
     refresh_quarto_yml()
     proc_nbs()
     places = write_reference(proc, cfg.nbs_path, f'{cfg.git_url}/blob/{cfg.branch}')
-    prepare(proc, cfg.nbs_path, places)
+    prepare(proc, cfg.nbs_path, places, fingerprint(load_pipe()))
     rename(proc, cfg.doc_host + cfg.doc_baseurl)
     for w in build(proc).warnings: print('warning:', w)
     shutil.rmtree(cfg.doc_path, ignore_errors=True)

@@ -1,6 +1,8 @@
 "What the site shows of a notebook."
 import ast, json, re
 
+from stored import NOTE, is_old
+
 DEFS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
@@ -107,9 +109,17 @@ def module_of(raw):
     return next((m[1] for m in found if m), None)
 
 
+def say_old(nb):
+    "Put the sentence on stored numbers behind the page's first words."
+    def is_text(c): return c['cell_type'] == 'markdown' and not src(c).startswith(('---', '#'))
+    where = next(i for i, c in enumerate(nb['cells']) if is_text(c))
+    nb['cells'].insert(where + 1, dict(cell_type='markdown', id='stored', metadata={}, source=NOTE))
+
+
 def prepare(proc, # nbdev's processed notebooks
             nbs, # The notebooks as written
-            places # Where the reference has each name, from the top of the site
+            places, # Where the reference has each name, from the top of the site
+            model # The fingerprint of the package's model
     ):
     "Turn processed notebooks into pages to read."
     for p in proc.rglob('*.ipynb'):
@@ -117,6 +127,7 @@ def prepare(proc, # nbdev's processed notebooks
         up, module = '../'*len(p.relative_to(proc).parent.parts), module_of(raw)
         def refer(name): return up + places[key] if (key := f'{module}.{name}') in places else None
         tell_code(nb, raw, refer)
+        if is_old(raw, p.relative_to(proc).with_suffix('').as_posix(), model): say_old(nb)
         nb['cells'] = [c for c in nb['cells'] if not for_colab(c)]
         for c in nb['cells']:
             if c['cell_type'] == 'markdown': c['source'] = doors(unnest(src(c)))

@@ -19,7 +19,7 @@ from ..checks import check
 from ..images import psnr
 from ..inversion import ddim_invert, guide, sample
 from .queue import run_shared
-from .stats import machine, provenance, scenes_of
+from .stats import machine, provenance, scenes_of, stand_ins
 from ..nulltext import Preset, fit_nulls
 from ..pipeline import check_finite, count_units, decode, embed, encode, image_size
 from ..prompt2prompt import prompt_to_prompt
@@ -27,7 +27,6 @@ from ..scheduler import abar_at, ddim_pairs, eps_theta, noise_between
 from ..store import pack
 from ..world.art import HELD_OUT
 from ..world.judge import read_scene
-from ..world.scenes import WORLD
 
 # %% ../../nbs/lab/60_ablation.ipynb #7fcbb199
 def _abars(pipe, T):
@@ -162,12 +161,8 @@ def first_swap(scenes:list, # Of `Scene`
     )->list: # For each scene a noun, and the scene with it
     "For each scene another noun than those it has, and the scene with its first noun swapped."
     rng = np.random.default_rng(seed)
-    swaps = []
-    for s in scenes:
-        there = [t.noun for t in s.things]
-        noun = str(rng.choice([n for n in WORLD.nouns if n not in there]))
-        swaps.append((noun, s.swap(there[0], noun)))
-    return swaps
+    nouns = [str(rng.choice(stand_ins(s))) for s in scenes]
+    return [(noun, s.swap(s.things[0].noun, noun)) for noun,s in zip(nouns, scenes)]
 
 def own_captions(name:str, # One of `VARIANTS`
                  scenes:list # Of `Scene`

@@ -23,16 +23,16 @@ from ..checks import check
 from ..editing import edit
 from ..images import psnr
 from .queue import run_shared
-from .stats import interval, machine, provenance
+from .stats import interval, machine, provenance, stand_ins
 from ..methods import METHODS
 from ..pipeline import count_units, decode, image_size
 from ..world.art import HELD_OUT
-from ..world.judge import as_judged, load_judge, read_scene
-from ..world.materials import COLOURS
+from ..world.judge import answers, as_judged, load_judge, read_scene
+from ..world.materials import BEARERS, COLOURS
 from ..world.scenes import WORLD, Scene, Thing, random_scene
 
 # %% ../../nbs/lab/40_edits.ipynb #3a3bf48c
-KINDS = ('object', 'colour', 'background', 'added', 'removed', 'one of two', 'weight', 'nothing')
+KINDS = ('object', 'colour', 'material', 'style', 'background', 'added', 'removed', 'one of two', 'weight', 'nothing')
 
 @dataclass(frozen=True)
 class Pair:
@@ -41,7 +41,7 @@ class Pair:
     name:str        # Of the source scene
     source:Scene    # What is inverted
     truth:Scene     # What it should become; None where a weight is changed
-    old:str = ''    # The word that goes: a noun, a colour, a background
+    old:str = ''    # The word that goes: a noun, a look, a background
     new:str = ''    # The word that comes
     weight:float = 1. # Of `old`, where a weight is changed
     @property
@@ -57,7 +57,7 @@ class Pair:
         "The thing that changes, or None."
         things = self.source.things + (self.truth or self.source).things
         words = {self.old, self.new} - {''}
-        return next((t for t in things if words & {t.noun, t.colour}), None)
+        return next((t for t in things if words & {t.noun, t.look}), None)
 
 # %% ../../nbs/lab/40_edits.ipynb #789c3ef4
 def control_of(pair:Pair, # What to edit
@@ -66,8 +66,9 @@ def control_of(pair:Pair, # What to edit
     "How Prompt-to-Prompt is asked for the edit."
     noun = pair.thing and pair.thing.noun
     places = {'object': (pair.old, pair.new), 'one of two': (pair.old, pair.new), 'added': ('', pair.new),
-              'removed': (pair.old, ''), 'colour': noun, 'weight': noun}
-    out = dict(kind='refine' if pair.kind in ('added', 'removed') else 'replace')
+              'removed': (pair.old, ''), 'colour': noun, 'material': noun, 'weight': noun}
+    longer = pair.kind in ('material', 'style', 'added', 'removed')
+    out = dict(kind='refine' if longer else 'replace')
     if pair.kind=='weight': out['weights'] = {pair.old: pair.weight}
     if blend and pair.kind in places: out['blend'] = places[pair.kind]
     return out
@@ -75,16 +76,16 @@ def control_of(pair:Pair, # What to edit
 # %% ../../nbs/lab/40_edits.ipynb #8fb79745
 def _other(rng, options, *but): return str(rng.choice([o for o in options if o not in but]))
 
-def _renamed(thing, noun):
-    "Another thing in the place of `thing`, of the same colour if it can have one."
-    return replace(thing, noun=noun, colour=thing.colour if noun in WORLD.colourable else '')
+def _bare_scene(rng, artists, nouns):
+    "A scene of one thing, one of `nouns`, as its artist drew it."
+    words = replace(WORLD, nouns=tuple(nouns), colourable=(), materials=())
+    return random_scene(rng, artists, two=0., styled=0., words=words)
 
 def _coloured_pairs(rng, artists, i):
     "A coloured thing: another colour, another background, more or less of the colour."
-    noun = _other(rng, WORLD.colourable)
+    s = _bare_scene(rng, artists, WORLD.colourable)
     old = _other(rng, COLOURS)
-    s = random_scene(rng, artists, two=0., coloured=1.)
-    s = replace(s, things=(replace(s.things[0], noun=noun, colour=old),))
+    s = s.add(old)
     new = _other(rng, COLOURS, old)
     place = _other(rng, WORLD.backgrounds, s.background)
     return [Pair('colour', f'coloured{i}', s, s.swap(old, new), old, new),
@@ -93,32 +94,38 @@ def _coloured_pairs(rng, artists, i):
 
 def _any_pairs(rng, artists, i):
     "One thing: another in its place, and nothing changed."
-    s = random_scene(rng, artists, two=0., coloured=1.)
-    new = _other(rng, WORLD.nouns, s.things[0].noun)
-    truth = replace(s, things=(_renamed(s.things[0], new),))
-    return [Pair('object', f'any{i}', s, truth, s.things[0].noun, new), Pair('nothing', f'any{i}', s, s)]
+    s = random_scene(rng, artists, two=0., coloured=1., styled=0.)
+    old, new = s.things[0].noun, str(rng.choice(stand_ins(s)))
+    return [Pair('object', f'any{i}', s, s.swap(old, new), old, new), Pair('nothing', f'any{i}', s, s)]
+
+def _bare_pairs(rng, artists, i):
+    "One thing in its artist's colours: made of a material, and the picture in a style."
+    s = _bare_scene(rng, artists, BEARERS)
+    material, style = str(rng.choice(WORLD.materials)), str(rng.choice(WORLD.styles))
+    return [Pair('material', f'bare{i}', s, s.add(material), new=material),
+            Pair('style', f'bare{i}', s, s.add(style), new=style)]
 
 # %% ../../nbs/lab/40_edits.ipynb #ed170002
 def _two_pairs(rng, artists, i):
     "Two things: another in the place of one, and one removed."
-    s = random_scene(rng, artists, two=1.)
-    left, right = s.things
-    new = _other(rng, WORLD.nouns, left.noun, right.noun)
-    return [Pair('one of two', f'two{i}', s, replace(s, things=(_renamed(left, new), right)), left.noun, new),
-            Pair('removed', f'two{i}', s, replace(s, things=(left,)), right.noun)]
+    s = random_scene(rng, artists, two=1., styled=0.)
+    left, right = [t.noun for t in s.things]
+    new = str(rng.choice(stand_ins(s)))
+    return [Pair('one of two', f'two{i}', s, s.swap(left, new), left, new),
+            Pair('removed', f'two{i}', s, s.swap(right, ''), right)]
 
 def _left_pairs(rng, artists, i):
     "One of two things, the other to come."
-    both = random_scene(rng, artists, two=1.)
+    both = random_scene(rng, artists, two=1., styled=0.)
     return [Pair('added', f'left{i}', replace(both, things=both.things[:1]), both, new=both.things[1].noun)]
 
 def mk_pairs(seed:int, # Of the scenes
              artists:tuple=(HELD_OUT,), # By whom
-             n:int=8 # Scenes of each of four sorts
+             n:int=8 # Scenes of each of five sorts
     )->list: # Of `Pair`
-    "Draw up `8n` pairs over `4n` scenes."
+    "Draw up `10n` pairs over `5n` scenes."
     rng = np.random.default_rng(seed)
-    sorts = (_coloured_pairs, _any_pairs, _two_pairs, _left_pairs)
+    sorts = (_coloured_pairs, _any_pairs, _bare_pairs, _two_pairs, _left_pairs)
     return [p for i in range(n) for sort in sorts for p in sort(rng, artists, i)]
 
 # %% ../../nbs/lab/40_edits.ipynb #d00f48ce
@@ -130,7 +137,7 @@ def pair_to_json(p:Pair # What to write
     "A pair as plain values."
     return dict(asdict(p), source=asdict(p.source), truth=p.truth and asdict(p.truth))
 
-def _scene(d): return d and Scene(tuple(Thing(**t) for t in d['things']), d['background'], d['artist'], d['seed'])
+def _scene(d): return d and Scene(**dict(d, things=tuple(Thing(**t) for t in d['things'])))
 
 def pair_from_json(d:dict # From `pair_to_json`
     )->Pair: # As it was
@@ -147,6 +154,7 @@ def untouched(pair:Pair, # What is edited
     )->np.ndarray: # (H,W) bool
     "The pixels that the edit should leave alone."
     source = pair.source
+    if pair.kind=='style': return np.zeros((size, size), bool)
     if pair.truth is None: return source.masks(size)[source.things.index(pair.thing)] < 0.02
     return (np.asarray(source.draw(size))==np.asarray(pair.truth.draw(size))).all(-1)
 
@@ -171,7 +179,7 @@ def judge_look(im # Picture
     head = next(i for i,m in enumerate(judge) if isinstance(m, torch.nn.AdaptiveAvgPool2d))
     features = judge[:head](as_judged([im]))
     scores = judge[head:](features)[0].tolist()
-    return features[0].flatten(1).T, dict(zip((*WORLD.nouns, *COLOURS, *WORLD.backgrounds), scores))
+    return features[0].flatten(1).T, dict(zip(sum(answers().values(), ()), scores))
 
 def structure_distance(a, # Picture
                        b # Another
@@ -198,10 +206,11 @@ def readings(pair:Pair, # What was asked for
     "What the judge says of the edited picture."
     want = pair.truth or pair.source
     nouns = {t.noun for t in want.things}
-    colours = {t.colour for t in want.things} - {''}
-    seen = read_scene([im], len(nouns), len(colours))[0]
-    found = seen['nouns'] | seen['colours'] | {seen['background']}
-    kept = [w in found for w in (*nouns, *colours, want.background) if w not in (pair.old, pair.new)]
+    colours, materials = [{getattr(t, k) for t in want.things} - {''} for k in ('colour', 'material')]
+    seen = read_scene([im], len(nouns), len(colours), len(materials))[0]
+    found = seen['nouns'] | seen['colours'] | seen['materials'] | {seen['background'], seen['style'] or None}
+    words = (*nouns, *colours, *materials, want.background)
+    kept = [w in found for w in words if w not in (pair.old, pair.new)]
     return _succeeded(pair, found, im, plain), float(np.mean(kept)) if kept else _NAN
 
 def judge_accuracy(pairs:list # Of `Pair`
@@ -240,7 +249,8 @@ def figures_of(pair:Pair, # What was asked for
     source = pair.source.draw(im.width)
     rest = untouched(pair, im.width)
     success, kept = readings(pair, im, plain)
-    out = dict(background_psnr=psnr(source, im, rest), background_ssim=_background_ssim(source, im, rest),
+    background = psnr(source, im, rest) if rest.any() else _NAN
+    out = dict(background_psnr=background, background_ssim=_background_ssim(source, im, rest),
                structure=structure_distance(source, im), edit_success=success, kept_success=kept)
     if pair.kind=='nothing': return out | dict(same_psnr=psnr(source, im), reconstruction_psnr=psnr(source, plain),
                                                truth_psnr=_NAN)
@@ -339,7 +349,7 @@ def pairs_named(begin:str # Of a scene's name; nothing takes all
     )->list: # Of `Pair`
     "The pairs of some scenes; `ValueError` if there are none."
     pairs = [p for p in load_pairs() if p.name.startswith(begin)]
-    check(pairs, f"no scene's name begins with {begin!r}: use 'coloured', 'any', 'two' or 'left'")
+    check(pairs, f"no scene's name begins with {begin!r}: use 'coloured', 'any', 'bare', 'two' or 'left'")
     return pairs
 
 def _choose(methods, knobs_of, only, quick):
@@ -362,7 +372,7 @@ def bench_edit(pipe, # From `load_pipe`
                methods=None, # Names in `METHODS`; default: all
                w:float=None, # Guidance scale for all; default: that of the knobs
                knobs_of:str=None, # Method whose knobs all use; default: each its own
-               only:str='', # Only scenes whose name begins so: 'coloured', 'any', 'two', 'left'
+               only:str='', # Only scenes whose name begins so: 'coloured', 'any', 'bare', 'two', 'left'
                file=None, # Where results are kept
                progress:bool=True # Show a progress bar?
     )->dict: # Flat: METHOD.metric, and its 95 % interval as METHOD.metric_lo and _hi

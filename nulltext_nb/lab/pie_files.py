@@ -16,6 +16,7 @@ import numpy as np
 from ..checks import check, one_line
 from ..files import writing
 from ..images import save_image
+from .stats import stand_ins
 from ..world.art import HELD_OUT
 from ..world.materials import COLOURS
 from ..world.scenes import WORLD, random_scene
@@ -144,7 +145,7 @@ def _changed(scene, kind, rng):
     def other(words, old): return str(rng.choice([w for w in words if w!=old and w not in scene.caption]))
     if kind=='8': return scene.background, other(WORLD.backgrounds, scene.background), '', masks.sum(0)<0.5
     if kind=='6': return thing.colour, other(COLOURS, thing.colour), f'{thing.noun} {thing.noun}', masks[0]>0.02
-    new = other([n for n in WORLD.nouns if not thing.colour or n in WORLD.colourable], thing.noun)
+    new = str(rng.choice(stand_ins(scene)))
     theirs = scene.swap(thing.noun, new).masks(PIE_SIDE)[0]
     return thing.noun, new, f'{thing.noun} {new}', np.maximum(masks[0], theirs)>0.02
 
