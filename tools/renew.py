@@ -8,12 +8,12 @@ from nulltext_nb.files import writing
 
 OUT = ROOT/'out'/'renew'
 LOG = OUT/'log.json'   # from step to the model, seconds, and what failed
-FAST_AND_GOOGLE = '--methods nulltext_google nulltext_fast'
+GOOGLE_AND_OURS = '--methods nulltext_google residual'
 BENCHES = {  # where the figures go, and how they are measured
     'knobs': ('nulltext_nb/data/edit_knobs.json', 'knobs'),
     'edit': ('nbs/results/edit.json', 'edit'),
-    'same_knobs': ('nbs/results/same_knobs.json', f'edit {FAST_AND_GOOGLE} --knobs-of nulltext_google'),
-    'solver_edits': ('nbs/results/solver_edits.json', f'edit {FAST_AND_GOOGLE} nulltext_prompt --T 50 --w 7.5'),
+    'same_knobs': ('nbs/results/same_knobs.json', f'edit {GOOGLE_AND_OURS} --knobs-of nulltext_google'),
+    'solver_edits': ('nbs/results/solver_edits.json', f'edit {GOOGLE_AND_OURS} prompt --T 50 --w 7.5'),
     'race': ('nbs/results/race.json', 'race'),
     'ablation': ('nbs/results/ablation.json', 'ablation')}
 MODEL = {'model': ('nbs/results/model.json', 'model')}

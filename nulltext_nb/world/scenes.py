@@ -139,7 +139,8 @@ def draw(scene:Scene, # What to draw
     return img, np.stack([_shrink(m)[..., 0] for m in masks]).astype(np.float32)
 
 # %% ../../nbs/world/50_scenes.ipynb #4aed2826
-EXAMPLE = Scene((Thing('cat', x=0.33, size=0.5), Thing('balloon', 'red', x=0.77, y=0.66, size=0.4)), 'on grass')
+EXAMPLE = Scene((Thing('cat', x=0.13, y=0.9, size=0.6, flip=True),
+                 Thing('balloon', 'red', x=0.74, y=0.84, size=0.62)), 'on grass')
 EXAMPLE_FILE = DATA/'cat.png'
 
 # %% ../../nbs/world/50_scenes.ipynb #2393aa20
