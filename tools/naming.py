@@ -8,10 +8,11 @@ from PIL import Image, ImageDraw, ImageFont
 
 from nulltext_nb.checks import check
 from nulltext_nb.files import writing
-from nulltext_nb.pipeline import load_pipe
+from nulltext_nb.pipeline import fingerprint, load_pipe
 from nulltext_nb.world.judge import answers
 from nulltext_nb.world.scenes import random_scene
 
+FILE = Path(__file__).resolve().parents[1]/'nbs'/'results'/'naming.json'
 SIDE, TOP, COLUMNS = 192, 18, 8  # pixels of a picture, of the number above it, pictures in a row
 STRICT = 'nouns', 'backgrounds', 'styles'  # who names more of these than there are has guessed
 ASK = '''Look at sheet.png and at nothing else, and write down what each picture shows, a line each:
@@ -24,11 +25,10 @@ Use the words below. Where you cannot tell, leave the word out; do not offer two
 '''
 
 
-def draw(n, seed, bs=16):
+def draw(pipe, n, seed, bs=16):
     "`n` random captions and a sample of each, unchosen."
     rng, noise, images = np.random.default_rng(seed), torch.Generator().manual_seed(seed), []
     captions = [random_scene(rng).caption for _ in range(n)]
-    pipe = load_pipe(device='cpu')
     for i in range(0, n, bs):
         images += pipe(captions[i:i+bs], num_inference_steps=25, guidance_scale=5., generator=noise).images
     return captions, images
@@ -85,20 +85,22 @@ def write(file, text):
 def write_sheet(folder, n, seed):
     "sheet.png to look at, ask.txt to follow, key.json to keep away from who names."
     folder.mkdir(parents=True, exist_ok=True)
-    captions, images = draw(n, seed)
+    pipe = load_pipe(device='cpu')
+    captions, images = draw(pipe, n, seed)
     with writing(folder/'sheet.png') as part: sheet(images).save(part, 'PNG')
     lists = '\n'.join(f'{kind}: {", ".join(words)}' for kind, words in answers().items())
     write(folder/'ask.txt', f'{ASK}\n{lists}\n')
-    write(folder/'key.json', json.dumps(captions, indent=1) + '\n')
+    key = dict(model=fingerprint(pipe), seed=seed, captions=captions)
+    write(folder/'key.json', json.dumps(key, indent=1) + '\n')
 
 
-def write_score(folder, file):
-    "Compare the lines in `file` with key.json; write score.json and print it."
-    captions = json.loads((folder/'key.json').read_text(encoding='utf-8'))
+def write_score(folder, file, out):
+    "Compare the lines in `file` with key.json; write the score to `out` and print it."
+    key = json.loads((folder/'key.json').read_text(encoding='utf-8'))
     named = read_lines(file.read_text(encoding='utf-8'))
     check(named, f'{file} has no line such as "12: a golden cat on grass"')
-    result = score(captions, named)
-    write(folder/'score.json', json.dumps(result, indent=1) + '\n')
+    result = dict(model=key['model'], seed=key['seed'], pictures=len(key['captions']), **score(key['captions'], named))
+    write(out, json.dumps(result, indent=1) + '\n')
     for kind, share in result['share'].items():
         print(f'{kind:12s} {result["right"][kind]:3d} of {result["asked"][kind]:3d}  {share:.1%}')
 
@@ -113,9 +115,10 @@ def main():
     scoring = commands.add_parser('score', help='compare a text of numbered lines with key.json')
     scoring.add_argument('folder', type=Path)
     scoring.add_argument('named', type=Path)
+    scoring.add_argument('--out', type=Path, default=FILE)
     args = parser.parse_args()
     if args.command == 'draw': write_sheet(args.folder, args.n, args.seed)
-    else: write_score(args.folder, args.named)
+    else: write_score(args.folder, args.named, args.out)
 
 
 if __name__ == '__main__': main()

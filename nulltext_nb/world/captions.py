@@ -16,6 +16,7 @@ from PIL import Image
 from ..checks import check
 from ..images import load_image
 from .judge import JUDGED, answers, scores
+from .materials import BEARERS
 from .scenes import WORLD, Scene, Thing
 
 # %% ../../nbs/world/70_captions.ipynb #db1a311f
@@ -37,15 +38,37 @@ def _seen(nouns):
     found = order[:1 + int(best[1]>CLEARLY)].tolist()
     return sorted(found, key=lambda i: float(nouns[2, i] - nouns[1, i]))
 
+def _look(noun, s, view):
+    "The colour or the material of a thing in the `view`-th picture of the scores `s`, or ''."
+    words, scored = answers(), {}
+    if noun in WORLD.colourable: scored |= zip(words['colours'], s['colours'][view].tolist())
+    if noun in BEARERS: scored |= zip(words['materials'], s['materials'][view].tolist())
+    best = max(scored, key=scored.get, default=None)
+    return best if best and scored[best]>0 else ''
+
+def _best_word(scores, words): return words[scores.argmax()]
+
+def _look(noun, s, view):
+    "The colour or the material of a thing in the `view`-th picture of the scores `s`, or ''."
+    words, scored = answers(), {}
+    if noun in WORLD.colourable: scored |= zip(words['colours'], s['colours'][view].tolist())
+    if noun in BEARERS: scored |= zip(words['materials'], s['materials'][view].tolist())
+    best = max(scored, key=scored.get, default=None)
+    return best if best and scored[best]>0 else ''
+
+def _best_word(scores, words): return words[scores.argmax()]
+
 def _caption(im):
     "What the judge sees in `im`, `JUDGED` pixels wide and high, as a caption."
     s, words = _views(im), answers()
-    seen, things = _seen(s['nouns']), []
-    for i, view in zip(seen, (1, 2) if len(seen)==2 else (0,)):
-        noun, colour = words['nouns'][i], s['colours'][view]
-        sure = noun in WORLD.colourable and colour.max()>0
-        things.append(Thing(noun, words['colours'][colour.argmax()] if sure else ''))
-    return Scene(tuple(things), words['backgrounds'][s['backgrounds'][0].argmax()]).caption
+    seen = _seen(s['nouns'])
+    nouns = [words['nouns'][i] for i in seen]
+    style = _best_word(s['styles'][0], words['styles']) if s['styles'][0].max()>0 else ''
+    scene = Scene(tuple(map(Thing, nouns)), _best_word(s['backgrounds'][0], words['backgrounds']), style=style)
+    for noun, view in zip(nouns, (1, 2) if len(nouns)==2 else (0,)):
+        look = _look(noun, s, view)
+        if look: scene = scene.add(look, noun)
+    return scene.caption
 
 # %% ../../nbs/world/70_captions.ipynb #eaaaba0f
 def _load_captioner(folder):
