@@ -7,20 +7,13 @@ from PIL import Image
 
 from nulltext_nb import demo
 from nulltext_nb.cli import nulltext_demo
-from nulltext_nb.lab.edits import judge_look
+from nulltext_nb.lab.edits import readings
 from nulltext_nb.pipeline import image_size, load_pipe
 from nulltext_nb.prompt2prompt import PromptToPrompt
 from nulltext_nb.solvers import SOLVERS
-from nulltext_nb.world.judge import read_scene
 from nulltext_nb.world.scenes import EXAMPLE
 
-KINDS = {'another object', 'another background', 'another colour', 'a word up', 'a word down'}
-
-
-def words_in(im):
-    "What the judge reads in a picture of as many things and colours as the example has."
-    seen = read_scene([im], nouns=len(EXAMPLE.things), colours=1)[0]
-    return set().union(*(v if isinstance(v, set) else {v} for v in seen.values()))
+KINDS = {'another object', 'another colour', 'another material', 'another place', 'another style', 'a removal'}
 
 
 def check_report(r, T):
@@ -32,24 +25,20 @@ def check_report(r, T):
     assert KINDS <= {e['kind'] for e in r['edits']} and len(r['edits']) == len(demo.DEMO_EDITS) >= 6
 
 
-def check_edit(change, source, im):
-    "The judge reads the new word and not the old one, or the old one more or less clearly than in the source."
-    if change.new:
-        assert change.new in words_in(im) and change.old not in words_in(im), change.text
-        return
-    before, after = [judge_look(o)[1][change.old] for o in (source, im)]
-    assert (after > before) == (change.knobs['weights'][change.old] > 1), change.text
+def check_edit(pair, im):
+    "The judge reads the new word and not the old one; a removed thing is not seen any more."
+    assert readings(pair, im, EXAMPLE.draw(im.width))[0] == 1, pair.change
 
 
 def check_demo(folder, T):
     "All that the demo wrote into `folder`."
     r = json.loads((folder/'report.json').read_text())
     check_report(r, T)
-    for change, e in zip(demo.DEMO_EDITS, r['edits'], strict=True):
+    for pair, e in zip(demo.DEMO_EDITS, r['edits'], strict=True):
         im = Image.open(folder/e['file'])
         assert im.size == (image_size(load_pipe()),)*2
-        check_edit(change, EXAMPLE.draw(im.width), im)
-        assert e['kept_psnr'] > 22, f'{change.text}: what should stay has changed'
+        check_edit(pair, im)
+        assert e['kept_psnr'] is None or e['kept_psnr'] > 22, f'{pair.change}: what should stay has changed'
     assert Image.open(folder/'strip.png').width > 1000
 
 

@@ -138,6 +138,26 @@ def test_links_follow_the_settings(cfg, tree):
     assert not wrong
 
 
+# ---- What depends on the weights
+
+def test_renewal_runs_every_page():
+    pages = [ROOT/'nbs'/f'{p}.ipynb' for p in tool('renew').reading_order()]
+    assert pages == [ROOT/'nbs'/'index.ipynb', *sum(sidebar(), [])]
+
+
+def test_numbers_of_another_model_are_said_to_be_old(tmp_path, monkeypatch):
+    stored = tool('stored')
+    monkeypatch.setattr(stored, 'ROOT', tmp_path)
+    monkeypatch.setattr(stored, 'RUNS', tmp_path/'runs.json')
+    def cell(source, outputs=()): return dict(cell_type='code', source=[source], outputs=[*outputs])
+    reads, slow = dict(cells=[cell("read('../results/race.json')")]), dict(cells=[cell('#| slow\nf()', ['text'])])
+    (tmp_path/'nbs'/'results').mkdir(parents=True)
+    (tmp_path/'nbs'/'results'/'race.json').write_text('{"model": "a"}')
+    (tmp_path/'runs.json').write_text('{"page": "a"}')
+    assert [stored.is_old(nb, 'page', model) for nb in (reads, slow) for model in 'ab'] == [False, True]*2
+    assert stored.is_old(slow, 'another page', 'a') and not stored.is_old(dict(cells=[cell('f()')]), 'page', 'b')
+
+
 # ---- The package
 
 def test_import_is_light():

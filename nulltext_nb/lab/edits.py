@@ -49,6 +49,12 @@ class Pair:
         "Its name in a table of results; pairs of one scene have one beginning."
         return f'{self.name}/{self.kind}'
     @property
+    def change(self):
+        "What the edit does, in a few words."
+        if not self.truth: return f'{self.old} × {self.weight:g}'
+        if self.old and self.new: return f'{self.old} → {self.new}'
+        return f'+ {self.new}' if self.new else f'− {self.old}'
+    @property
     def prompt(self):
         "What the edit should show."
         return (self.truth or self.source).caption
