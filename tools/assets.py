@@ -1,5 +1,5 @@
 "Make the pictures that travel with the project: the sprite sheet, the example picture, and the teaser."
-import json, shutil, sys
+import sys
 from pathlib import Path
 
 from PIL import Image
@@ -9,9 +9,6 @@ from nulltext_nb.cli import nulltext_demo
 from nulltext_nb.files import writing
 from nulltext_nb.world.art import fetch_art, mk_atlas
 from nulltext_nb.world.scenes import EXAMPLE, EXAMPLE_FILE
-
-# Under the sliders of the home page
-SHOWN = {'penguin': 'cat → penguin', 'blue': 'red → blue', 'beach': 'on grass → on the beach'}
 
 if __name__ == '__main__':
     root = Path(__file__).resolve().parents[1]
@@ -23,6 +20,3 @@ if __name__ == '__main__':
     demo, images = root/'out'/'demo', root/'nbs'/'images'
     strip = Image.open(demo/'strip.png').convert('RGB')
     with writing(images/'teaser.webp') as part: strip.save(part, quality=90, method=6)  # a tenth of the bytes
-    made = {e['change']: e['file'] for e in json.loads((demo/'report.json').read_text(encoding='utf-8'))['edits']}
-    for name, change in SHOWN.items():
-        with writing(images/f'{name}.png') as part: shutil.copyfile(demo/made[change], part)

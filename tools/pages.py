@@ -51,33 +51,38 @@ def tell_code(nb,  # The notebook as processed by nbdev: exported cells are gone
         before = next((o['id'] for o in raw['cells'][i+1:] if o['id'] in have), None)
         code = re.sub(r'^#\|.*\n?', '', src(c), flags=re.M).strip('\n')
         if all(isinstance(n, (ast.Import, ast.ImportFrom)) for n in ast.parse(code).body): continue
-        folded = folds(src(c))
+        if summary := folds(src(c)):
+            names = [name for name, _ in pieces(code) if docs.pop(name, None)]
+            place.setdefault(before, []).append(folded(code, names, summary, c['id']))
+            continue
         for j, (name, text) in enumerate(pieces(code)):
-            if name in docs: place.setdefault(before, []).append(with_code(docs.pop(name), text, refer(name), folded))
-            else: place.setdefault(before, []).append(mk_code(folded + text, f'{c["id"]}{j}'))
+            if name in docs: place.setdefault(before, []).append(with_code(docs.pop(name), text, refer(name)))
+            else: place.setdefault(before, []).append(mk_code(text, f'{c["id"]}{j}'))
     placed = [o for c in kept for o in (*place.pop(c['id'], []), c)]
     nb['cells'] = placed + [o for cs in place.values() for o in cs] + list(docs.values())
 
 
 def folds(source # Of a cell
     ):
-    "The directives that fold the code away; an exported cell says `#| fold`, which leaves no line in its module."
-    said = ''.join(re.findall(r'^#\|\s*code-(?:fold|summary):.*\n', source, re.M))
-    return '#| code-fold: true\n' if re.search(r'^#\|\s*fold\s*$', source, re.M) else said
+    "The line behind which an exported cell is folded away: `#| fold A LINE`, of which the module keeps nothing; or None."
+    said = re.search(r'^#\|\s*fold\b[ ]*(.*)$', source, re.M)
+    return said and (said[1].strip() or 'Code')
 
 
-def with_code(cell, code, reference=None, folded=''):
+def folded(code, names, summary, cell_id):
+    "A cell with `code` behind one line, which has the anchors of the `names` that it defines."
+    anchors = ''.join(f'<span id="{name.lower()}"></span>' for name in names)
+    shown = f'<summary>{anchors}{summary}</summary>\n\n```python\n{code}\n```\n\n'
+    return dict(cell_type='markdown', id=cell_id, metadata={}, source=f'<details class="code-fold">{shown}</details>')
+
+
+def with_code(cell, code, reference=None):
     "nbdev's documentation `cell`, the code itself in place of the signature."
     head = ''.join(cell['outputs'][0]['data']['text/markdown'])
     link, title = re.search(r'^\[source\]\(([^)]*)\)', head, re.M), re.search(r'^#+ .*', head, re.M)[0]
     links = {'reference': reference, 'source': link and link[1]}
     text = ' · '.join(f'<a href="{href}">{name}</a>' for name, href in links.items() if href)
-    shown = f'```python\n{code}\n```'
-    if folded:
-        summary = re.search(r'code-summary:\s*"?(.*?)"?$', folded, re.M)
-        summary = f'<summary>{summary[1] if summary else "Code"}</summary>'
-        shown = f'<details class="code-fold">{summary}\n\n{shown}\n\n</details>'
-    cell['outputs'][0]['data'] = {'text/markdown': f'<p class="source">{text}</p>\n\n{title}\n\n{shown}'}
+    cell['outputs'][0]['data'] = {'text/markdown': f'<p class="source">{text}</p>\n\n{title}\n\n```python\n{code}\n```'}
     return cell
 
 
