@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install -q
 
-.PHONY: help demo lint quick test test-gpu torture docs assets links clean
+.PHONY: help demo lint quick test test-gpu torture docs assets renew links clean
 .DELETE_ON_ERROR:
 
 help: ## Show this list
@@ -33,6 +33,9 @@ docs: $(VENV)/.dev ## Build the site into _docs/ and README.md from the notebook
 
 assets: $(VENV)/.dev ## Draw the example picture and the teaser anew
 	$(BIN)/python tools/assets.py
+
+renew: $(VENV)/.dev ## Make anew what depends on the weights: pictures, figures and pages
+	$(BIN)/python tools/renew.py
 
 links: $(VENV)/.dev ## Write the address in settings.ini into the notebooks' links
 	$(BIN)/python tools/links.py

@@ -1,6 +1,9 @@
 "Make anew what depends on the weights, in order; started again, it goes on behind what is done for these weights."
 import argparse, json, os, re, shutil, subprocess, sys, time
+from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby
 from pathlib import Path
+from threading import Lock
 
 from stored import ROOT, RUNS, is_slow, read_json
 
@@ -17,13 +20,15 @@ BENCHES = {  # where the figures go, and how they are measured
     'race': ('nbs/results/race.json', 'race'),
     'ablation': ('nbs/results/ablation.json', 'ablation')}
 MODEL = {'model': ('nbs/results/model.json', 'model')}
+JOBS = min(4, os.cpu_count())   # pages at once, a share of the cores each
+one_at_a_time = Lock()          # for files that several steps add to
 
 
 # ---- The kinds of work
 
-def run(*args):
-    "A Python process at the top of the project; what it prints is seen."
-    env = os.environ | {'PYTHONPATH': os.pathsep.join([str(ROOT), os.environ.get('PYTHONPATH', '')])}
+def run(*args, **more):
+    "A Python process at the top of the project, with `more` in its environment; what it prints is seen."
+    env = os.environ | {'PYTHONPATH': os.pathsep.join([str(ROOT), os.environ.get('PYTHONPATH', '')])} | more
     subprocess.run([sys.executable, *map(str, args)], cwd=ROOT, env=env, check=True)
 
 
@@ -57,15 +62,17 @@ def run_cells(file, slow):
 
 def page(name, slow, model):
     "Run one page in a process of its own; `RuntimeError` says which cells failed."
-    said = OUT/'failed.json'
-    run(__file__, '--page', name, *(['--long'] if slow else []), '--failed', said)
+    said = OUT/f'{name.replace("/", "_")}.json'
+    threads = str(max(1, os.cpu_count()//JOBS))
+    run(__file__, '--page', name, *(['--long'] if slow else []), '--failed', said, OMP_NUM_THREADS=threads)
     if slow: keep(RUNS, {name: model})
     if failed := json.loads(said.read_text()): raise RuntimeError('; '.join(failed))
 
 
 def keep(file, more):
     "Add to a JSON file."
-    with writing(file) as part: part.write_text(json.dumps(read_json(file) | more, indent=1) + '\n')
+    with one_at_a_time, writing(file) as part:
+        part.write_text(json.dumps(read_json(file) | more, indent=1) + '\n')
 
 
 # ---- The order
@@ -104,6 +111,16 @@ def take(name, work, model):
     return not failed
 
 
+def take_all(todo, model):
+    "All steps in order, pages side by side. The names of those that failed."
+    well = {}
+    for is_page, names in groupby(todo, lambda k: k.startswith('page ')):
+        names = [*names]
+        with ThreadPoolExecutor(JOBS if is_page else 1) as pool:
+            well |= zip(names, pool.map(lambda k: take(k, todo[k], model), names))
+    return [k for k, ok in well.items() if not ok]
+
+
 def main(long, only, again, listed):
     from nulltext_nb.pipeline import fingerprint, load_pipe
     OUT.mkdir(parents=True, exist_ok=True)
@@ -112,7 +129,7 @@ def main(long, only, again, listed):
     done = {k for k, r in read_json(LOG).items() if r['model'] == model and not r['failed']}
     if not again: todo = {k: do for k, do in todo.items() if k not in done or k in ('clean', 'docs')}
     if listed: return print(*todo, sep='\n')
-    bad = [k for k, do in todo.items() if not take(k, do, model)]
+    bad = take_all(todo, model)
     if bad: sys.exit(f'not renewed, or with cells that fail: {", ".join(bad)}; {LOG} says why')
 
 
