@@ -53,7 +53,7 @@ class Pair:
         "What the edit does, in a few words."
         if not self.truth: return f'{self.old} × {self.weight:g}'
         if self.old and self.new: return f'{self.old} → {self.new}'
-        return f'+ {self.new}' if self.new else f'− {self.old}'
+        return f'+ {self.new}' if self.new else f'− {self.old}' if self.old else 'nothing'
     @property
     def prompt(self):
         "What the edit should show."
