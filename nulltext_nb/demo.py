@@ -60,7 +60,7 @@ def edit_report(pair:Pair, # One of `DEMO_EDITS`
 
 # %% ../nbs/reference/10_demo.ipynb #d3a0c003
 _WAYS = {'psnr_vae': 'VAE ceiling', 'psnr_ddim_w1': 'DDIM, w = 1', 'psnr_ddim_cfg': 'DDIM, w = {w:g}',
-         'psnr_nulltext': '{solver} solver, w = {w:g}'}
+         'psnr_nulltext': '{solver}, w = {w:g}'}
 
 def draw_strip(report:dict, # From `run_demo`
                pictures, # The source, four reconstructions, the edits
