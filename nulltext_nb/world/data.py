@@ -18,7 +18,7 @@ from .materials import MATERIALS, sprite, tint, vary, with_material
 from .scenes import WORLD, Words, draw, random_scene
 
 # %% ../../nbs/world/75_data.ipynb #0b385480
-LATENT = 16  # side of the latents of both editions
+LATENT = 16  # side of the latents
 
 def _hand(rng, noun, artist, look): return vary(sprite(noun, artist, look), rng)
 
