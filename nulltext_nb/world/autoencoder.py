@@ -132,7 +132,7 @@ def train_vae(data:torch.Tensor, # Pictures, (n,H,W,3) uint8
               device:str=None, # Default: CUDA if there is one
               lr:float=1.2e-3, # Highest learning rate
               bs:int=8, # Pictures of a batch
-              teacher:AutoencoderKL=None # The first edition's, to grow from
+              teacher:AutoencoderKL=None # A smaller one to grow from
     )->AutoencoderKL: # Trained
     "Train the autoencoder on pictures."
     vae = grow_vae(mk_vae(), teacher) if teacher else mk_vae()

@@ -281,7 +281,7 @@ def assemble(vae:AutoencoderKL, # Trained
         scheduler=mk_scheduler(), safety_checker=None, feature_extractor=None, requires_safety_checker=False)
 
 def mk_model(tok:CLIPTokenizer, # From `mk_tokenizer`
-             old:StableDiffusionPipeline=None # The first edition, to grow from
+             old:StableDiffusionPipeline=None # A smaller one to grow from
     )->TextToNoise:
     "Text encoder and UNet, from chance or grown."
     unet, text = mk_unet(), mk_text_encoder(tok)
