@@ -64,7 +64,7 @@ def tell_code(nb,  # The notebook as processed by nbdev: exported cells are gone
 
 def folds(source # Of a cell
     ):
-    "The line behind which an exported cell is folded away: `#| fold A LINE`, of which the module keeps nothing; or None."
+    "The line behind which an exported cell is folded away: `#| fold A LINE`, or None."
     said = re.search(r'^#\|\s*fold\b[ ]*(.*)$', source, re.M)
     return said and (said[1].strip() or 'Code')
 
