@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
+from fastcore.basics import patch
 from PIL import Image
 
 from .checks import check, check_text
@@ -65,20 +66,22 @@ class ControlProcessor:
         words = hidden_states if encoder_hidden_states is None else encoder_hidden_states
         return self.openly(attn, hidden_states, words, attention_mask)
 
-    def openly(self,
-               attn, # diffusers' `Attention`
-               x:torch.Tensor, # What asks, (b,hw,width)
-               words:torch.Tensor, # What is asked, (b,n,width)
-               mask # Added to the scores, or None
-        )->torch.Tensor: # (b,hw,width)
-        "Attention, with its maps shown to the control."
-        mask = attn.prepare_attention_mask(mask, words.shape[1], x.shape[0])
-        q, k, v = [attn.head_to_batch_dim(y) for y in (attn.to_q(x), attn.to_k(words), attn.to_v(words))]
-        maps = attn.get_attention_scores(q, k, mask).unflatten(0, (x.shape[0], -1))
-        out = self.control(maps, self.layer)
-        check(out.shape==maps.shape, f'the control gave back maps of shape {tuple(out.shape)} in {self.layer.name}, '
-              f'not {tuple(maps.shape)}')
-        return attn.to_out[1](attn.to_out[0](attn.batch_to_head_dim(out.flatten(0, 1).to(v.dtype)@v)))
+# %% ../nbs/60_attention.ipynb #60a00011
+@patch
+def openly(self:ControlProcessor,
+           attn, # diffusers' `Attention`
+           x:torch.Tensor, # What asks, (b,hw,width)
+           words:torch.Tensor, # What is asked, (b,n,width)
+           mask # Added to the scores, or None
+    )->torch.Tensor: # (b,hw,width)
+    "Attention, with its maps shown to the control."
+    mask = attn.prepare_attention_mask(mask, words.shape[1], x.shape[0])
+    q, k, v = [attn.head_to_batch_dim(y) for y in (attn.to_q(x), attn.to_k(words), attn.to_v(words))]
+    maps = attn.get_attention_scores(q, k, mask).unflatten(0, (x.shape[0], -1))
+    out = self.control(maps, self.layer)
+    check(out.shape==maps.shape, f'the control gave back maps of shape {tuple(out.shape)} in {self.layer.name}, '
+          f'not {tuple(maps.shape)}')
+    return attn.to_out[1](attn.to_out[0](attn.batch_to_head_dim(out.flatten(0, 1).to(v.dtype)@v)))
 
 # %% ../nbs/60_attention.ipynb #f8601e87
 def _count_calls(unet, processors):
@@ -91,6 +94,7 @@ def _count_calls(unet, processors):
               f'({", ".join(odd[:2])}): was another processor installed meanwhile?')
     return [unet.register_forward_pre_hook(begin), unet.register_forward_hook(end)]
 
+# %% ../nbs/60_attention.ipynb #60a00004
 @contextmanager
 def controlled(pipe, # From `load_pipe` or `ready`
                control:Control # What is to see the maps
