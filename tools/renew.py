@@ -95,7 +95,7 @@ def steps(long, model):
         out[key] = lambda name=name, slow=slow: page(name, slow, model)
     out['screenshot'] = lambda: run('tools/screenshot.py')
     out['clean'] = lambda: [run('-c', f'import sys; from nbdev.{m} import {f}; sys.exit({f}())')
-                            for m, f in (('export', 'nbdev_export'), ('clean', 'nbdev_clean'))]
+                            for m, f in (('doclinks', 'nbdev_export'), ('clean', 'nbdev_clean'))]
     out['docs'] = lambda: run('tools/docs.py')
     return out
 
