@@ -58,6 +58,12 @@ def read_lines(text):
     return {int(n): said.strip().lower() for n, said in found}
 
 
+def asked_of(caption):
+    "For each kind the words that can be seen in a picture of `caption`: a style hides the colours."
+    words = words_in(caption)
+    return words | dict(colours=set()) if words['styles'] else words
+
+
 def hits(kind, truth, said):
     "The words of `truth` that were said."
     return set() if kind in STRICT and len(said) > len(truth) else truth & said
@@ -67,7 +73,7 @@ def score(captions, named):
     "For each kind of word how many were asked for and how many were named, and what was not."
     asked, right, missed = dict.fromkeys(answers(), 0), dict.fromkeys(answers(), 0), []
     for i, caption in enumerate(captions, 1):
-        truth, said = words_in(caption), words_in(named.get(i, ''))
+        truth, said = asked_of(caption), words_in(named.get(i, ''))
         for kind in truth:
             found = hits(kind, truth[kind], said[kind])
             asked[kind] += len(truth[kind])
