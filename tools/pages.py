@@ -105,6 +105,15 @@ def unnest(text):
     return re.sub(r'\[(`_\w*`)\]\([^()\s]*\)', r'\1', text)
 
 
+def fold_imports(cell):
+    "Put a cell that only imports behind one line."
+    code = src(cell)
+    if cell['cell_type'] != 'code' or re.search(r'^\s*[!%#]', code, re.M): return
+    body = ast.parse(code).body
+    if body and all(isinstance(n, (ast.Import, ast.ImportFrom)) for n in body):
+        cell['source'] = f'#| code-fold: true\n#| code-summary: "Imports"\n{code}'
+
+
 def for_colab(cell): return cell['cell_type'] == 'code' and '/content ]' in src(cell)
 
 
@@ -136,4 +145,5 @@ def prepare(proc, # nbdev's processed notebooks
         nb['cells'] = [c for c in nb['cells'] if not for_colab(c)]
         for c in nb['cells']:
             if c['cell_type'] == 'markdown': c['source'] = doors(unnest(src(c)))
+            fold_imports(c)
         p.write_text(json.dumps(nb, ensure_ascii=False), encoding='utf-8')
