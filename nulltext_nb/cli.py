@@ -272,29 +272,36 @@ def nulltext_edit(argv=None # Default: the shell's
     "Edit an inverted picture by changing its prompt."
     def own(parser):
         from nulltext_nb.editing import edit
+        words = dict(nargs='+', metavar='WORD')
+        where = "Where: phrases of a caption, or 'all'; default: where the captions differ"
         add_files(parser, 'edited.png', inversion='File that nulltext_invert wrote',
                   caption='What the picture should show')
-        add_options(parser, edit, ['kind', 'tau_cross', 'tau_self', 'blend', 'mask', 'threshold'],
-                    blend=dict(nargs='+', metavar='WORD'))
+        add_options(parser, edit, ['region', 'photo', 'kind', 'tau_cross', 'tau_self', 'blend', 'mask', 'threshold'],
+                    blend=words, region=words | dict(help=where), mask=dict(help='Picture, white where it may go'),
+                    photo=dict(help='The picture that was inverted, if it is larger'))
         parser.add_argument('--weight', nargs=2, action='append', metavar=('WORD', 'FACTOR'), default=[],
                             help='Make a word of the caption stronger or weaker; may be repeated')
     return run_command(nulltext_edit, [own, add_quiet, add_model], _edit, argv)
 
-def _knobs(weight, blend=None, mask=None, progress=True, **rest):
-    "The options of an edit as `edit` takes them."
+def _where(blend=None, mask=None, region=None):
+    "Where an edit may go, as `edit` takes it."
     from nulltext_nb.images import load_image
-    if blend and len(blend)==1: blend, = blend
-    return rest | dict(weights=read_weights(weight), blend=tuple(blend) if isinstance(blend, list) else blend,
-                       mask=mask and load_image(mask, background='black'))
+    check(not (mask and region), '--mask and --region both say where the edit may go: give one of them')
+    mask = mask and load_image(mask, background='black')
+    if blend: return dict(blend=blend[0] if len(blend)==1 else tuple(blend), region=region, mask=mask)
+    return dict(region='all' if region==['all'] else mask or region)
+
+def _knobs(weight, blend=None, mask=None, region=None, photo=None, progress=True, **rest):
+    "The options of an edit as `edit` takes them, but for `photo` and `progress`."
+    return rest | dict(weights=read_weights(weight)) | _where(blend, mask, region)
 
 def _check_words(model, inv, caption, knobs):
     "Refuse words that are not there, and knobs that cannot be, with the tokenizer alone."
-    from nulltext_nb.editing import check_caption
+    from nulltext_nb.editing import check_caption, check_edit
     from nulltext_nb.pipeline import load_tokenizer
-    from nulltext_nb.prompt2prompt import PromptToPrompt
     tok = load_tokenizer(model.get('id_or_path'))
     check_caption(caption)
-    if tok: PromptToPrompt(tok, inv.prompt, [caption], inv.T, inv.size, start=inv.start, **knobs)
+    if tok: check_edit(tok, inv, caption, **knobs)
 
 def _edit(inversion, caption, out, **given):
     from nulltext_nb import methods  # noqa: F401, since an inversion may have been walked by DDPM or EDICT
@@ -303,10 +310,10 @@ def _edit(inversion, caption, out, **given):
     from nulltext_nb.images import save_image
     from nulltext_nb.pipeline import load_pipe
     from nulltext_nb.store import Inversion
-    out = check_image_name(check_writable(out, inputs=[inversion, given.get('mask')]))
+    out = check_image_name(check_writable(out, inputs=[inversion, given.get('mask'), given.get('photo')]))
     inv, model, knobs = Inversion.load(inversion), take_model(given), _knobs(**given)
     _check_words(model, inv, caption, knobs)
-    shown = {k: given[k] for k in ('progress',) if k in given}
+    shown = {k: given[k] for k in ('progress', 'photo') if k in given}
     im = edit(load_pipe(**model), inv, caption, **shown, **knobs)
     save_image(im, out)
     print(out)

@@ -13,7 +13,7 @@ from .editing import edit, invert, prepare
 from .files import check_writable, writing
 from .images import psnr, save_image, save_images
 from .inversion import ddim_invert, sample
-from .lab.edits import Pair, control_of, untouched
+from .lab.edits import Pair, untouched
 from .lab.stats import machine
 from .pipeline import count_units, decode, image_size, load_pipe
 from .world.scenes import EXAMPLE
@@ -102,7 +102,7 @@ def run_demo(out:str='out/demo', # Folder to write to
         with count_units(pipe) as units: inv = invert(pipe, image, prompt, T, w, solver, progress=progress)
         ways = four_ways(pipe, image, inv)
         if w_edit!=w: inv = invert(pipe, image, prompt, T, w_edit, solver, progress=progress)
-        edited = [edit(pipe, inv, p.prompt, progress=progress, **control_of(p)) for p in DEMO_EDITS]
+        edited = [edit(pipe, inv, p.prompt, progress=progress) for p in DEMO_EDITS]
     files = [out/f'edit{n+1}.png' for n in range(len(edited))]
     for im,file in zip(edited, files): save_image(im, file)
     report = dict(prompt=prompt, T=T, w=w, solver=solver, w_edit=w_edit,

@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['Part', 'caption_parts', 'CaptionChange', 'parts_of', 'what_changed', 'weighed', 'LookStore', 'source_maps',
-           'self_maps', 'spread', 'guided_filter', 'ramp', 'as_pixels', 'outline', 'phrase_map', 'find_things',
-           'mask_iou', 'touched', 'widened', 'Plan', 'picture_size', 'blank_plan', 'plan_changes', 'at_layer',
-           'without', 'Region', 'edit_in_plan', 'changed_pixels', 'restore', 'show_region', 'plan_edit', 'edit_region']
+           'self_maps', 'spread', 'guided_filter', 'widened', 'ramp', 'as_image', 'as_pixels', 'outline', 'by_colour',
+           'grown', 'phrase_map', 'find_things', 'touched', 'Plan', 'blank_plan', 'plan_changes', 'at_layer', 'without',
+           'Region', 'edit_in_plan', 'changed_pixels', 'restore', 'check_region', 'plan_edit', 'edit_region',
+           'give_back']
 
 # %% ../nbs/75_region.ipynb #75a00005
 import math, warnings
@@ -23,9 +24,9 @@ from fastcore.meta import delegates
 from PIL import Image
 
 from .attention import AttentionStore, Control, Layer, controlled, find_words, mean_maps
-from .attention import overlay, prompt_words, word_maps
+from .attention import layer_size, overlay, prompt_words, word_maps
 from .checks import check, check_text
-from .images import psnr, show_images
+from .images import show_images
 from .pipeline import decode, embed, one_thread_at_a_time
 from .prompt2prompt import PromptToPrompt, edit_loop, has_phrase, prompt_to_prompt, user_mask
 from .scheduler import ddim_pairs, eps_theta
@@ -179,12 +180,23 @@ def guided_filter(guide:torch.Tensor, # A picture, (3,H,W), 0 to 1
     return (_window_mean(a, r)*guide).sum(0) + _window_mean(b, r)[0]
 
 # %% ../nbs/75_region.ipynb #75a00029
+def widened(mask:torch.Tensor, # (h,w)
+            n:int # Cells or pixels
+    )->torch.Tensor: # (h,w)
+    "The mask and what lies within `n` of it."
+    return F.max_pool2d(mask[None], 2*n+1, 1, n)[0]
+
 def ramp(x:torch.Tensor, # Any numbers
          low:float, # What is 0 from here down
          high:float # What is 1 from here up
     )->torch.Tensor: # 0 to 1
     "A straight line between two thresholds."
     return ((x - low)/(high - low)).clamp(0, 1)
+
+def as_image(x:torch.Tensor # (3,H,W), 0 to 1
+    )->Image.Image:
+    "Numbers as a picture; the inverse of `as_pixels`."
+    return Image.fromarray((255*x).clamp(0, 255).round().byte().permute(1, 2, 0).cpu().numpy())
 
 def as_pixels(image:Image.Image # RGB
     )->torch.Tensor: # (3,H,W), 0 to 1
@@ -204,6 +216,26 @@ def outline(m:torch.Tensor, # A map, (h,w)
     for _ in range(rounds): out = ramp(guided_filter(guide, out, r), 0.3, 0.7)
     return out
 
+# %% ../nbs/75_region.ipynb #75a00091
+def by_colour(mask:torch.Tensor, # (H,W), 0 to 1
+              image:Image.Image # The picture
+    )->torch.Tensor: # (H,W), about 0 to 1
+    "The mask as each pixel's colour alone foretells it: ridge regression on a quadratic."
+    x = torch.cat([torch.ones_like(mask)[None], as_pixels(image)]).flatten(1)
+    pairs = torch.combinations(torch.arange(4), 2, with_replacement=True).T
+    features = x[pairs[0]]*x[pairs[1]]
+    ridge = 0.01*len(x[0])*torch.eye(len(features))
+    weights = torch.linalg.solve(features@features.T + ridge, features@mask.flatten())
+    return (weights@features).view(mask.shape)
+
+def grown(mask:torch.Tensor, # (H,W), 0 to 1
+          alike:torch.Tensor # Where it may grow, (H,W), 0 or 1
+    )->torch.Tensor: # (H,W), 0 to 1
+    "The mask, and what hangs together with it inside `alike`, up to a quarter of the height away."
+    for _ in range(len(mask)//4): mask = mask.maximum(widened(mask, 1).minimum(alike))
+    return mask
+
+# %% ../nbs/75_region.ipynb #75a00093
 def phrase_map(maps:dict, # From `source_maps`
                tokens:list, # From `find_words`
                hw:tuple # Height and width of the latent
@@ -211,6 +243,7 @@ def phrase_map(maps:dict, # From `source_maps`
     "Where the words are seen, spread over what belongs together."
     m = word_maps(maps, tokens, hw)[0]
     return spread(m, self_maps(maps, m.numel()))
+
 def find_things(pipe, # From `load_pipe`
                 inv:Inversion, # The source
                 phrases:list, # Of its caption
@@ -219,17 +252,10 @@ def find_things(pipe, # From `load_pipe`
     "Where each phrase is in the picture: three evaluations, or none if `maps` are given."
     tokens = [find_words(pipe.tokenizer, inv.prompt, phrase) for phrase in phrases]
     maps = source_maps(pipe, inv) if maps is None else maps
-    picture = decode(pipe, inv.path[-1][:1])[0]
-    return [outline(phrase_map(maps, t, inv.size), picture) for t in tokens]
-
-# %% ../nbs/75_region.ipynb #75a00032
-def mask_iou(found, # A mask, (H,W), 0 to 1
-             truth # Another of the same shape
-    )->float: # 0 to 1
-    "Intersection over union of two masks, each cut at a half."
-    a, b = [np.asarray(x)>=0.5 for x in (found, truth)]
-    check(a.shape==b.shape, f'masks differ in shape, {a.shape} and {b.shape}: resize one of them')
-    return float((a & b).sum()/max((a | b).sum(), 1))
+    picture = decode(pipe, inv.path[-1][:1])[0] if inv.photo is None else as_image(inv.photo)
+    found = [outline(phrase_map(maps, t, inv.size), picture) for t in tokens]
+    taken = torch.stack(found).sum(0)   # colours of one thing do not lead into another
+    return [grown(m, ((by_colour(m, picture)>0.5) & (taken - m<0.5)).float()) for m in found]
 
 # %% ../nbs/75_region.ipynb #75a00041
 def touched(area:torch.Tensor, # A mask of pixels, (H,W), 0 to 1
@@ -238,12 +264,6 @@ def touched(area:torch.Tensor, # A mask of pixels, (H,W), 0 to 1
     )->torch.Tensor: # (h,w), 0 or 1
     "The cells of the latent that `area` touches."
     return (F.interpolate(area[None,None], hw, mode='area')[0,0] > share).float()
-
-def widened(mask:torch.Tensor, # (h,w)
-            n:int # Cells or pixels
-    )->torch.Tensor: # (h,w)
-    "The mask and what lies within `n` of it."
-    return F.max_pool2d(mask[None], 2*n+1, 1, n)[0]
 
 # %% ../nbs/75_region.ipynb #75a00044
 @dataclass
@@ -265,17 +285,12 @@ class Plan:
         "The cells of kept things, (h,w)."
         return touched(self.kept, self.room.shape, 0.75)
 
-def picture_size(pipe, # From `load_pipe`
-                 inv:Inversion # A source
-    )->tuple: # Height and width in pixels
-    "The size of the picture that was inverted."
-    return tuple(n*pipe.vae_scale_factor for n in inv.size)
-
 def blank_plan(pipe, # From `load_pipe`
                inv:Inversion # The source
     )->Plan:
     "Nothing may change."
-    cells, pixels = torch.zeros(inv.size), torch.zeros(picture_size(pipe, inv))
+    cells = torch.zeros(inv.size)
+    pixels = torch.zeros([n*pipe.vae_scale_factor for n in inv.size])
     return Plan(cells, cells, cells, cells, pixels, pixels)
 
 @patch
@@ -342,9 +357,7 @@ def at_layer(masks:torch.Tensor, # (k,h,w)
              positions:int # Of the layer
     )->torch.Tensor: # (k,positions)
     "Masks of the latent as a layer of the UNet sees them."
-    h, w = masks.shape[-2:]
-    f = math.sqrt(h*w/positions)
-    return F.interpolate(masks[None], (math.ceil(h/f), math.ceil(w/f)), mode='area')[0].flatten(1)
+    return F.interpolate(masks[None], layer_size(masks.shape[-2:], positions), mode='area')[0].flatten(1)
 
 def without(maps:torch.Tensor, # (b,k,hw,n)
             closed:torch.Tensor # (hw,n), True where a position must not look
@@ -355,6 +368,7 @@ def without(maps:torch.Tensor, # (b,k,hw,n)
 
 class Region(PromptToPrompt):
     "Prompt-to-Prompt for one edit that is free in a region and exact outside it."
+    @delegates(PromptToPrompt.__init__)
     def __init__(self,
                  tok, # The pipeline's tokenizer
                  source:str, # Source prompt
@@ -365,13 +379,13 @@ class Region(PromptToPrompt):
                  renew:float=0.8, # Share of the noise inside that is fresh, 0 to 1
                  close:bool=True, # Do words of kept things not look inside?
                  settle:float=0.35, # Share of steps until the region is where the new thing stands; 1 is never
-                 tau_self:float=0.9, # Share of steps in which the layout is held, where it is
+                 hold:float=0.9, # Share of steps in which the layout is held where only a look changes
                  seed:int=0, # Of the fresh noise
                  **kwargs # Knobs of `PromptToPrompt`
         ):
-        check(0<=renew<=1, f'renew is {renew}: it is a share of the noise, 0 to 1')
-        check(0<=settle<=1, f'settle is {settle}: it is a share of the steps, 0 to 1')
-        if free: kwargs = dict(tau_cross=0., tau_self=tau_self*plan.held.amax().item()) | kwargs
+        for name,x in dict(renew=renew, settle=settle, hold=hold).items():
+            check(0<=x<=1, f'{name} is {x}: it is a share, 0 to 1')
+        if free: kwargs = dict(tau_cross=0., tau_self=hold*plan.held.amax().item()) | kwargs
         super().__init__(tok, source, [target], T, tuple(plan.room.shape), **kwargs)
         self.plan, self.free, self.renew, self.close = plan, free, renew, close
         self.seed, self.T = seed, T
@@ -444,7 +458,7 @@ def _words(self:Region, maps, moved, layer):
 def _picture(self:Region, maps, moved):
     "Maps of the picture."
     plan = self.plan
-    masks = torch.stack([self.mask, plan.held, plan.empty, plan.others])
+    masks = torch.stack([self.mask, plan.held, plan.empty, touched(plan.kept, self.hw)])
     inside, held, empty, others = self._at(masks, maps)
     out = self._mixed(maps[[-2]], moved, inside*(1 - held))
     if not self.close: return out
@@ -453,15 +467,12 @@ def _picture(self:Region, maps, moved):
 
 # %% ../nbs/75_region.ipynb #75a00055
 @patch
-def new_things(self:Region,
-               size:tuple=None # Height and width; default: the latent's
-    )->torch.Tensor: # (h,w), 0 to 1
+def new_things(self:Region)->torch.Tensor: # (h,w), 0 to 1
     "Where the sought phrases look in the edit, as far as it has come."
-    size = size or self.hw
-    out = torch.zeros(size)
+    out = torch.zeros(self.hw)
     for tokens in self.sought:
-        m = word_maps(self.seen, tokens, self.hw)
-        big = F.interpolate(m[None].cpu(), size, mode='bicubic')[0,0]
+        m = word_maps(self.seen, tokens, self.hw)[None].cpu()
+        big = F.interpolate(m, self.hw, mode='bicubic')[0,0]
         out = out.maximum(ramp(big/big.max(), 0.3, 0.5))
     return out
 
@@ -505,8 +516,6 @@ def changed_pixels(ctl:Region, # After the edit
         out = out.maximum(widened(new, round(len(new)/40))*(1 - ctl.plan.kept))
     return out
 
-def _same_size(im, size): return im if im.size==size else im.resize(size, Image.Resampling.BICUBIC)
-
 def restore(photo:Image.Image, # What was inverted, at any size
             back:Image.Image, # Its reconstruction
             edited:Image.Image, # The edit
@@ -514,14 +523,11 @@ def restore(photo:Image.Image, # What was inverted, at any size
             low:float=8., # Difference of edit and reconstruction, of 255, that is none
             high:float=28. # And that is one
     )->Image.Image: # As large as `photo`
-    "Give back what the autoencoder lost where nothing changed; `ValueError` for another `photo`."
+    "Give back what the autoencoder lost where nothing changed; `ValueError` for another shape."
     (W, H), (w, h) = photo.size, back.size
     check(abs(W/H - w/h) < 0.02*w/h, f'the photograph is {W}×{H}, what was inverted has the shape '
                                      f'{w}:{h}: crop it as it was, for example with `fit_image`')
-    alike = psnr(photo.resize(back.size, Image.Resampling.LANCZOS), back)
-    check(alike>12, f'the photograph and the inversion differ ({alike:.0f} dB): '
-                    'give the picture that was inverted')
-    p, b, e = [255*as_pixels(_same_size(im, photo.size)) for im in (photo, back, edited)]
+    p, b, e = [255*as_pixels(im.resize(photo.size, Image.Resampling.BICUBIC)) for im in (photo, back, edited)]
     n = max(1, round(H/64))
     differs = _window_mean(widened(ramp((e-b).abs().amax(0), low, high), n)[None], n)
     out = e + (1 - differs)*(p - b)
@@ -531,33 +537,47 @@ def restore(photo:Image.Image, # What was inverted, at any size
     return Image.fromarray(out.permute(1, 2, 0).clamp(0, 255).round().byte().numpy())
 
 # %% ../nbs/75_region.ipynb #75a00071
-def show_region(pipe, # From `load_pipe`
-                inv:Inversion, # The source
+@patch
+def show_region(self:Inversion,
+                pipe, # From `load_pipe`
                 words # A phrase of its caption, or several
     ):
-    "Show where `words` are in the picture."
+    "Show where `words` are in the picture: three evaluations."
     phrases = [words] if isinstance(words, str) else list(words)
     check(phrases, 'name at least one word of the caption')
-    picture = decode(pipe, inv.path[-1][:1])[0]
-    found = torch.stack(find_things(pipe, inv, phrases)).amax(0)
-    show_images([picture, overlay(picture, found)], [inv.prompt, ', '.join(phrases)])
+    picture = decode(pipe, self.path[-1][:1])[0]
+    found = torch.stack(find_things(pipe, self, phrases)).amax(0)
+    show_images([picture, overlay(picture, found)], [self.prompt, ', '.join(phrases)])
 
 # %% ../nbs/75_region.ipynb #75a00073
-def _plan_words(pipe, inv, target, words, **held):
+def check_region(tok, # The pipeline's tokenizer
+                 source:str, # Source prompt
+                 target:str, # Target prompt
+                 words # A phrase of either, or a list
+    )->list: # Of phrases
+    "The phrases; `ValueError` unless there are some, and each is in one of the captions."
+    words = [words] if isinstance(words, str) else list(words)
+    check(words and all(words), "region is empty: name words, give a mask, or say region='all'")
+    for phrase in words:
+        check(has_phrase(tok, source, phrase) or has_phrase(tok, target, phrase),
+              f'{phrase!r} is in neither caption, {source!r} nor {target!r}: '
+              "name words of one, give a mask, or say region='all'")
+    return words
+
+def _plan_words(pipe, inv, target, words, maps, **held):
     "A `Plan` for phrases of either caption."
     tok, plan = pipe.tokenizer, blank_plan(pipe, inv)
+    words = check_region(tok, inv.prompt, target, words)
     old = [phrase for phrase in words if has_phrase(tok, inv.prompt, phrase)]
     plan.sought = [phrase for phrase in words if phrase not in old]
-    for phrase in plan.sought:
-        check(has_phrase(tok, target, phrase), f'{phrase!r} is in neither caption, {inv.prompt!r} nor '
-              f"{target!r}: name words of one, give a mask, or say region='all'")
-    for area in find_things(pipe, inv, old) if old else []: plan.allow(area, **held)
+    for area in find_things(pipe, inv, old, maps) if old else []: plan.allow(area, **held)
     if plan.sought: plan.room = torch.ones_like(plan.room)
     return plan
 
 def _plan_mask(pipe, inv, mask, **held):
     "A `Plan` for a mask drawn by hand."
-    plan, area = blank_plan(pipe, inv), user_mask(mask, picture_size(pipe, inv))
+    plan = blank_plan(pipe, inv)
+    area = user_mask(mask, plan.kept.shape)
     check(area.min()<1, "the mask is the whole picture: paint less, or say region='all'")
     plan.allow(area, **held)
     return plan
@@ -572,8 +592,8 @@ def plan_edit(pipe, # From `load_pipe`
               inv:Inversion, # The source
               target:str, # What it should show
               region=None, # Words, a mask (white inside), 'all', or None: what the captions say
-              reach:int=1, # Of `plan_changes`
-              weights:dict=None # From word of the target to factor
+              weights:dict=None, # From word of the target to factor
+              maps:dict=None # From `source_maps`, if they are there
     )->Plan:
     "Where an edit may go."
     tok = pipe.tokenizer
@@ -581,37 +601,38 @@ def plan_edit(pipe, # From `load_pipe`
     if region is None:
         changes = what_changed(tok, inv.prompt, target)
         changes += weighed(tok, inv.prompt, target, weights)
-        return plan_changes(pipe, inv, target, changes, reach=reach)
+        return plan_changes(pipe, inv, target, changes, maps)
     if isinstance(region, str) and region=='all': return replace(blank_plan(pipe, inv), whole=True)
     held = dict(held=True) if _only_looks(tok, inv.prompt, target) else {}
-    words = [region] if isinstance(region, str) else region
-    if not isinstance(words, (list, tuple)): return _plan_mask(pipe, inv, region, **held)
-    check(words, "region is empty: name words, give a mask, or say region='all'")
-    return _plan_words(pipe, inv, target, words, **held)
+    if not isinstance(region, (str, list, tuple)): return _plan_mask(pipe, inv, region, **held)
+    return _plan_words(pipe, inv, target, region, maps, **held)
 
 # %% ../nbs/75_region.ipynb #75a00075
 @one_thread_at_a_time
 @torch.no_grad()
-@delegates(Region, but=['T', 'plan', 'tok', 'source', 'target'])
 def edit_region(pipe, # From `load_pipe`
                 inv:Inversion, # The source
                 target:str, # What it should show
                 region=None, # Of `plan_edit`
-                photo:Image.Image=None, # What was inverted, for `restore`
-                reach:int=1, # Of `plan_changes`
+                maps:dict=None, # From `source_maps`, if they are there
                 weights:dict=None, # From word of the target to factor
                 control:Control=None, # Sees the maps after ours, and may change them
                 cb=None, # Called with a `Step` after every step
-                **kwargs # Knobs of `Region`
-    )->Image.Image:
-    "Edit where the captions differ, or in `region`; the rest stays, with `photo` pixel by pixel."
-    plan, pixels = plan_edit(pipe, inv, target, region, reach, weights), None
-    kwargs = kwargs | dict(weights=weights)
-    if plan.whole:
-        theirs = {k: x for k,x in kwargs.items() if k in signature(PromptToPrompt).parameters}
-        z, _ = prompt_to_prompt(pipe, inv, [target], control=control, cb=cb, **theirs)
-    else: z, ctl = edit_in_plan(pipe, inv, target, plan, control, cb, **kwargs)
-    edited = decode(pipe, z)[0]
-    if photo is None: return edited
-    if not plan.whole: pixels = changed_pixels(ctl, edited)
-    return restore(photo, decode(pipe, inv.path[-1][:1])[0], edited, pixels)
+                **knobs # Of `Region`
+    )->tuple: # Edited latent (1,c,h,w), and the `Region`; None where it is the whole picture
+    "Edit where the captions differ, or in `region`; the rest stays."
+    plan, knobs = plan_edit(pipe, inv, target, region, weights, maps), knobs | dict(weights=weights)
+    if not plan.whole: return edit_in_plan(pipe, inv, target, plan, control, cb, **knobs)
+    known = signature(PromptToPrompt).parameters
+    theirs = {k: x for k,x in knobs.items() if k in known}
+    return prompt_to_prompt(pipe, inv, [target], control=control, cb=cb, **theirs)[0], None
+
+def give_back(pipe, # From `load_pipe`
+              inv:Inversion, # The source
+              photo:Image.Image, # What was inverted, at any size
+              edited:Image.Image, # What came out
+              ctl:Region=None # From `edit_region`
+    )->Image.Image: # As large as `photo`
+    "`restore` after `edit_region`."
+    back = decode(pipe, inv.path[-1][:1])[0]
+    return restore(photo, back, edited, ctl and changed_pixels(ctl, edited))

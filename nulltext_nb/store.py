@@ -38,6 +38,7 @@ class Inversion:
     extra:torch.Tensor=None # What is added to every step, (T,1,c,h,w), or nothing
     start:int=0         # Step from which an edit starts
     prox:tuple=None     # Of `prox_guide`
+    photo:torch.Tensor=None # The picture, (3,H,W), 0 to 1, if it is kept
 
     @property
     def T(self)->int:
@@ -97,6 +98,8 @@ def check_settings(pipe, # From `load_pipe`
     ):
     "Raise `ValueError`, naming the setting, unless `inv` was made by `pipe` and as expected."
     height, width = [n*pipe.vae_scale_factor for n in inv.size]
+    check(inv.photo is None or inv.photo.shape[-2:]==(height, width),
+          'the photo in the inversion has another size than its latents: invert the picture again')
     tokens, d = inv.phis.shape[-2:]
     theirs = dict(inv.scheduler, model=inv.model, T=inv.T, w=inv.w, size=(width, height),
                   channels=inv.path.shape[-3], tokens=tokens, width=d)
@@ -111,6 +114,7 @@ def check_settings(pipe, # From `load_pipe`
 _MAX_BYTES = 3*2**28   # of a file: 999 steps of Stable Diffusion at 768 pixels need less
 _MAX_HEADER = 2**20    # bytes of its header
 _MAX_SIDE = 256        # of a latent: 2048 pixels in Stable Diffusion
+_MAX_SCALE = 64        # pixels for each side of a latent's cell
 
 def _is_whole(x, low, high):
     "Is `x` a whole number from `low` to `high`?"
@@ -145,6 +149,11 @@ def _is_prox(x):
     return x is None or isinstance(x, list) and len(x)==2 and x[0] in ('l0', 'l1') and _is_number(x[1], 0, 1)
 
 # %% ../nbs/55_store.ipynb #5f55a003
+def _is_picture(shape, h, w):
+    "Is `shape` that of a picture whose latent is `h` times `w`?"
+    n = [0, *shape][-1]//max(w, 1)
+    return 0<n<=_MAX_SCALE and shape==[3, n*h, n*w]
+
 def _rules(meta, shapes):
     "What must hold of the fields of an inversion: (name, what it should be, is it so?)."
     length, k, c, h, w = [*shapes['path'], *5*[0]][:5]
@@ -164,7 +173,8 @@ def _rules(meta, shapes):
         ('T', 'the number of steps of the path', _is_whole(meta['T'], T, T)),
         ('start', 'a step of the path', _is_whole(meta['start'], 0, T-1)),
         ('phis', '(T,1,n,d) or (1,n,d)', shapes['phis'] in (each, each[1:]) and n*d>0),
-        ('extra', '(T,1,c,h,w), and ddpm needs it', shapes.get('extra', [] if sampler=='ddpm' else extra)==extra)]
+        ('extra', '(T,1,c,h,w), and ddpm needs it', shapes.get('extra', [] if sampler=='ddpm' else extra)==extra),
+        ('photo', '(3,H,W), a multiple of the latent', 'photo' not in shapes or _is_picture(shapes['photo'], h, w))]
 
 def _is_finite(x):
     "Is every number of a tensor finite? (Without a tensor of answers, which would be as large.)"
@@ -180,7 +190,7 @@ def _check_rules(file, meta, tensors):
     check(not broken, f'{file} cannot hold this inversion: {"; ".join(broken)}')
 
 # %% ../nbs/55_store.ipynb #d15c6917
-_TENSORS = ('path', 'phis', 'extra')
+_TENSORS = ('path', 'phis', 'extra', 'photo')
 _SETTINGS = ('prompt', 'w', 'T', 'size', 'model', 'scheduler', 'sampler', 'start', 'prox')
 
 def content_digest(tensors:dict, # From name to tensor

@@ -307,7 +307,7 @@ def test_not_square(name, pipe, photo):
     half = np.zeros((size[1], size[0]), np.uint8)
     half[:, size[0]//2:] = 255
     large = Image.fromarray(half).resize((size[0]*2, size[1]*2))
-    assert edit(pipe, inv, TARGET, mask=large, progress=False).size == size
+    assert edit(pipe, inv, TARGET, large, progress=False).size == size
     z, ctl = prompt_to_prompt(pipe, inv, [TARGET, 'a red cat on grass'], mask=half)
     assert ctl.last_mask.shape == (2, h, w) and ctl.last_mask[0, 0].tolist() == [0.]*(w//2) + [1.]*(w//2)
     assert torch.equal(z[..., :w//2], inv.path[-1][..., :w//2].expand(2, -1, -1, -1))
@@ -320,7 +320,7 @@ def test_not_square(name, pipe, photo):
     assert ctl.local_mask()[0, :, :w//2].all() and not ctl.local_mask()[0, :, w//2+4:].any()
     assert edit(pipe, inv, TARGET, blend=('cat', 'dog'), progress=False).size == size
     with pytest.raises(ValueError, match='crop the mask as the picture was'):
-        edit(pipe, inv, TARGET, mask=half.T, progress=False)
+        edit(pipe, inv, TARGET, half.T, progress=False)
 
 
 @pytest.mark.parametrize('size', [120, (192, 120), (72, 128), (100, 100)])

@@ -334,7 +334,8 @@ def settings(self:Editor)->dict: # Arguments of `Session.edit`
     check(mask or where!='painted', 'nothing is painted: paint where the picture may change, or choose everywhere')
     blend = (u.old_word.value, u.new_word.value) if where=='at words' else ()
     return dict(prompt=u.target.value, **{k: getattr(u, k).value for k in _KNOBS}, mask=mask,
-                weights={t: x for t,x in self.weights.items() if x!=1} or None, blend=blend if any(blend) else None)
+                weights={t: x for t,x in self.weights.items() if x!=1} or None, blend=blend if any(blend) else None,
+                region='all' if where=='everywhere' else None)
 
 @patch
 def recall(self:Editor,

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['DEFAULTS', 'Cancelled', 'time_left', 'Stop', 'Entry', 'default_value', 'Session', 'embedded_pipe', 'heard',
-           'word_pairs', 'join_pairs', 'pair_label']
+           'as_asked', 'word_pairs', 'join_pairs', 'pair_label']
 
 # %% ../../nbs/app/20_session.ipynb #3c144911
 import hashlib, json, re, threading, time, warnings
@@ -202,8 +202,17 @@ def invert(self:Session,
     return self.inv
 
 # %% ../../nbs/app/20_session.ipynb #f5dc168e
-_KNOBS = ('kind', 'tau_cross', 'tau_self', 'weights', 'blend', 'threshold')
+_KNOBS = ('kind', 'tau_cross', 'tau_self', 'weights', 'blend', 'threshold', 'region')
 DEFAULTS = {k: default_value(editing.edit, k) for k in _KNOBS}
+
+def as_asked(settings:dict # Of a session's edit
+    )->dict: # Arguments of `edit`
+    "What differs from the defaults; a mask alone is a region."
+    out = {k: x for k,x in settings.items() if k=='prompt' or x!=DEFAULTS.get(k)}
+    if 'blend' in out: return out
+    out.pop('threshold', None)
+    mask = out.pop('mask', None)
+    return out if mask is None else out | dict(region=mask)
 
 @patch
 def edit(self:Session,
@@ -236,7 +245,7 @@ def make_edit(self:Session,
     )->Entry:
     "Make an edit, and put it into the history."
     with self.cancel.job(self.pipe, cb) as tick, heard(self.notes):
-        result = editing.edit(self.pipe, self.inv, progress=False, cb=tick, **settings)
+        result = editing.edit(self.pipe, self.inv, progress=False, cb=tick, **as_asked(settings))
     self.history.append(Entry(key, self.image, self.inv, self.back, settings, result))
     return self.history[-1]
 

@@ -271,7 +271,8 @@ def measure_edit(pipe, # From `load_pipe`
     "One edit, measured."
     start = time.perf_counter()
     with count_units(pipe) as units:
-        im = edit(pipe, inv, pair.prompt, progress=False, **control_of(pair, blend), **knobs)
+        settings = control_of(pair, blend) | knobs
+        im = edit(pipe, inv, pair.prompt, region='all', restore=False, progress=False, **settings)
     seconds = time.perf_counter() - start
     plain = decode(pipe, inv.path[-1][:1].to(pipe._execution_device))[0]
     return figures_of(pair, im, plain) | dict(edit_units=units.total(), edit_seconds=seconds), im

@@ -64,7 +64,8 @@ def edit_pair(pipe, # From `load_pipe`
     "Invert the picture of `pair` and edit it."
     set_seed(seed)
     inv = invert(pipe, load_image(pair.file, image_size(pipe)), pair.source, T=T, w=w)
-    return edit(pipe, inv, pair.target, progress=False, **edit_settings(pipe.tokenizer, pair, **p2p))
+    settings = edit_settings(pipe.tokenizer, pair, **p2p)
+    return edit(pipe, inv, pair.target, region='all', restore=False, progress=False, **settings)
 
 def keep(file:Path, # Picture
          make # Called without arguments, gives the picture

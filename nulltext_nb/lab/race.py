@@ -165,7 +165,7 @@ def run_lap(pipe, # From `load_pipe`
     first = k%len(names)
     for name in names[first:] + names[:first]: row |= run_racer(pipe, name, z0, cond, null, T, w)
     inv = invert(pipe, image, scene.caption, T, w, progress=False)
-    with count_units(pipe) as units: edit(pipe, inv, scene.caption, progress=False)
+    with count_units(pipe) as units: edit(pipe, inv, scene.caption, 'all', progress=False)
     return row | dict(edit_units=units.total())
 
 # %% ../../nbs/lab/50_race.ipynb #7ace0003
