@@ -13,8 +13,9 @@ import torch
 
 from .checks import check
 from .inversion import guide
-from .pipeline import check_finite, one_thread_at_a_time
+from .pipeline import check_finite
 from .scheduler import Step, abar_at, ddim_pairs, ddim_step, eps_theta, steps_left, steps_of
+from .threads import one_thread_at_a_time
 
 # %% ../nbs/40_nulltext.ipynb #45c11c89
 def null_loss(eps_u:torch.Tensor, # Noise under the null embedding, (b,c,h,w)
