@@ -57,4 +57,5 @@ $(VENV)/.installed: settings.ini setup.py | $(BIN)/python
 $(VENV)/.dev: settings.ini setup.py | $(BIN)/python
 	@echo 'Installing into $(VENV) with the development tools: several GB the first time'
 	$(PIP) -e '.[dev]'
+	@$(BIN)/python tools/panel.py || true  # without npm the site is built without page Live's panel
 	@touch $(VENV)/.installed $@

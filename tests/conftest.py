@@ -1,5 +1,5 @@
 "What the tests share: the settings, and a copy of the tree to change at will."
-import os, shutil, subprocess, sys
+import os, re, shutil, subprocess, sys
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -104,3 +104,22 @@ def alone(cfg, tree, tmp_path_factory):
     python(*pip[1:], 'fastcore>=2', src, exe=exe)
     python('-m', 'pip', 'check', exe=exe)
     return exe
+
+
+@pytest.fixture(scope='session')
+def docs(tree, tmp_path_factory):
+    "The site, built in a copy of the project, so that the copy that a reader may have open stays as it is."
+    src = shutil.copytree(tree, tmp_path_factory.mktemp('site')/'tree', symlinks=True)
+    out = python('tools/docs.py', cwd=src, env=os.environ | {'PYTHONPATH': str(src)})
+    assert not re.findall('^warning: .*', out, re.M)
+    return src/'_docs'
+
+
+@pytest.fixture(scope='session')
+def browser():
+    need_browser('playwright', 'axe_playwright_python')
+    from playwright.sync_api import sync_playwright
+    with sync_playwright() as p:
+        browser = p.chromium.launch(executable_path=BROWSER, args=BROWSER_FLAGS)
+        yield browser
+        browser.close()

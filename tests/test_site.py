@@ -1,5 +1,5 @@
 "The site as a reader meets it: built once, opened from files in a real browser, read, operated, and weighed."
-import ast, gzip, json, os, posixpath, re, shutil
+import ast, gzip, json, os, posixpath, re
 from collections import Counter
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 from bs4 import BeautifulSoup
-from conftest import BROWSER, BROWSER_FLAGS, ROOT, need_browser, python
+from conftest import ROOT
 
 pytestmark = pytest.mark.xdist_group('site')  # its fixtures are shared
 
@@ -20,25 +20,6 @@ WEIGHT = 350e3  # bytes that a page fetches when it is opened, compressed
 COLUMN, PHONE = {'width': 1280, 'height': 900}, {'width': 390, 'height': 844}
 
 each_page = pytest.mark.parametrize('name', PAGES + REFERENCE)
-
-
-@pytest.fixture(scope='session')
-def docs(tree, tmp_path_factory):
-    "The site, built in a copy of the project, so that the copy that a reader may have open stays as it is."
-    src = shutil.copytree(tree, tmp_path_factory.mktemp('site')/'tree', symlinks=True)
-    out = python('tools/docs.py', cwd=src, env=os.environ | {'PYTHONPATH': str(src)})
-    assert not re.findall('^warning: .*', out, re.M)
-    return src/'_docs'
-
-
-@pytest.fixture(scope='session')
-def browser():
-    need_browser('playwright', 'axe_playwright_python')
-    from playwright.sync_api import sync_playwright
-    with sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=BROWSER, args=BROWSER_FLAGS)
-        yield browser
-        browser.close()
 
 
 class Reader:

@@ -76,6 +76,9 @@ def mend(html, # A rendered page
     own = [f'<script src="{up}site_libs/{f}.js" defer></script>' for f in ('search', 'site')]
     html = html.replace(last, own[0] + last + own[1])
     html = html.replace('bi-layout-text-sidebar-reverse', 'bi-list')
+    if 'data-live' in html:  # what such a page loads beyond these two, it loads when it is used
+        html = html.replace('</head>', f'<link rel="stylesheet" href="{up}site_libs/live/live.css">\n</head>')
+        html = html.replace('</body>', f'<script src="{up}site_libs/live/panel.js" defer></script>\n</body>')
     # A section of the sidebar opens by the keyboard, too
     section = r'(<a(?=[^>]*sidebar-link text-start)[^>]*) role="navigation"'
     html = re.sub(section, r'\1 role="button" tabindex="0"', html)

@@ -1,0 +1,52 @@
+// The networks of the embedded model, which `python -m nulltext_nb.app.export` wrote, behind the names of page Pipeline.
+import {mkAbar} from './engine.js'
+import {Tokenizer} from './words.js'
+
+const NETS = ['text', 'encoder', 'decoder', 'unet']
+
+export async function unzipped(bytes) {
+  if (bytes[0] !== 0x1f || bytes[1] !== 0x8b) return bytes   // some servers unzip on the way
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream('gzip'))
+  return new Uint8Array(await new Response(stream).arrayBuffer())
+}
+
+// `ort` is onnxruntime-web, `facts` what stands in `model.json`, `read` gives the bytes of a file by its name
+export async function mkNet(ort, facts, read) {
+  const {tokenizer, schedule, latent: [c, hw], side, width} = facts
+  const tok = new Tokenizer(tokenizer), n = tok.n
+  const sessions = {}
+  for (const name of NETS) {
+    const bytes = await unzipped(await read(`${name}.onnx.gz`))
+    sessions[name] = await ort.InferenceSession.create(bytes, {executionProviders: ['wasm']})
+  }
+  const real = (values, ...dims) => new ort.Tensor('float32', values, dims)
+  const whole = (values, ...dims) => new ort.Tensor('int64', BigInt64Array.from(values, BigInt), dims)
+  const stack = (rows, ...dims) => {
+    const all = new Float32Array(rows.length*rows[0].length)
+    rows.forEach((row, i) => all.set(row, i*row.length))
+    return real(all, rows.length, ...dims)
+  }
+  const split = (all, size) => Array.from({length: all.length/size}, (_, i) => all.slice(i*size, (i + 1)*size))
+  const nothing = {A: new Float32Array(n*n), own: new Float32Array(n).fill(1), weights: new Float32Array(n).fill(1), held: 0}
+
+  return {
+    tok, schedule, abar: mkAbar(schedule), hw, side,
+    // The embeddings of `prompts`, (n·d) each
+    async embed(prompts) {
+      const {cond} = await sessions.text.run({ids: whole(prompts.flatMap(text => tok.encode(text)), prompts.length, n)})
+      return split(cond.data, n*width)
+    },
+    // The latent (c·h·w) of a picture's pixels (3·H·W), 0 to 1
+    async encode(pixels) { return (await sessions.encoder.run({image: real(pixels, 1, 3, side, side)})).z0.data },
+    // And back
+    async decode(z0) { return (await sessions.decoder.run({z0: real(z0, 1, c, hw, hw)})).image.data },
+    // The noise in every row at time `t`, under its words; the maps of all words in the first two rows, (n·h·w)
+    async unet(rows, t, words, controls = nothing) {
+      const {A, own, weights, held} = controls
+      const {eps, maps} = await sessions.unet.run({
+        z: stack(rows, c, hw, hw), t: whole([t], 1), cond: stack(words, n, width),
+        A: real(A, 1, n, n), own: real(own, 1, n), weights: real(weights, 1, n), held: real([held], 1)})
+      return {eps: split(eps.data, c*hw*hw), maps: split(maps.data, n*hw*hw)}
+    }
+  }
+}

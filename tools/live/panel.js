@@ -1,0 +1,359 @@
+// The panel of page Live: pictures, words and sliders. What is computed is computed by `worker.js`
+(() => {
+  'use strict'
+  const base = new URL('.', document.currentScript.src)
+  const SIDE = 128, MOST = 12, PIXELS = 50e6   // of a side, edits that are remembered, pixels of a file
+
+  // An element: attributes are text, listeners begin with `on`, everything else is a property
+  const el = (tag, what = {}, ...inside) => {
+    const out = document.createElement(tag)
+    for (const [name, value] of Object.entries(what)) {
+      if (name.startsWith('on')) out.addEventListener(name.slice(2), value)
+      else if (typeof value === 'string') out.setAttribute(name, value)
+      else out[name] = value
+    }
+    out.append(...inside)
+    return out
+  }
+  const canvas = (side, what = {}) => el('canvas', {width: side, height: side, ...what})
+  const pen = at => at.getContext('2d', {willReadFrequently: true})
+  const words = text => text.toLowerCase().match(/[\p{L}\p{N}]+/gu) ?? []
+
+  // ---- Pictures: pixels (3·H·W), 0 to 1, and back
+  const toPixels = at => {
+    const {data} = pen(at).getImageData(0, 0, SIDE, SIDE), size = SIDE*SIDE
+    return Float32Array.from({length: 3*size}, (_, k) => data[4*(k%size) + Math.floor(k/size)]/255)
+  }
+  const draw = (at, pixels) => {
+    const image = new ImageData(SIDE, SIDE), size = SIDE*SIDE
+    for (let k = 0; k < 4*size; k++) image.data[k] = k%4 === 3 ? 255 : 255*pixels[(k%4)*size + (k >> 2)]
+    pen(at).putImageData(image, 0, 0)
+  }
+  // The middle of a picture, on white
+  const fit = (at, picture) => {
+    const [w, h] = [picture.width, picture.height], s = Math.min(w, h), p = pen(at)
+    p.fillStyle = '#fff'
+    p.fillRect(0, 0, SIDE, SIDE)
+    p.imageSmoothingQuality = 'high'
+    p.drawImage(picture, (w - s)/2, (h - s)/2, s, s, 0, 0, SIDE, SIDE)
+  }
+  const decoded = async (address, what) => {
+    const picture = el('img', {src: address})
+    try { await picture.decode() } catch { throw new Error(`${what} is no picture that this browser can read`) }
+    if (picture.naturalWidth*picture.naturalHeight > PIXELS) {
+      throw new Error(`${what} has more than ${PIXELS/1e6} million pixels: make it smaller first`)
+    }
+    return picture
+  }
+
+  class Panel {
+    constructor(box, facts) {
+      Object.assign(this, {box, facts, job: 0, waiting: null, maps: null, hw: 16, lit: null})
+      this.build()
+    }
+
+    // ---- What is on the page
+    build() {
+      this.before = canvas(SIDE, {role: 'img', 'aria-label': 'The picture'})
+      this.after = canvas(SIDE, {role: 'img', 'aria-label': 'The edited picture', class: 'live-after', hidden: true})
+      this.light = canvas(16, {class: 'live-light', hidden: true, 'aria-hidden': 'true'})
+      this.paint = canvas(SIDE, {class: 'live-paint', hidden: true, 'aria-hidden': 'true'})
+      this.slide = this.range('Before and after', 0, 100, 1, 50, () => this.stage.style.setProperty('--at', `${this.slide.value}%`))
+      this.stage = el('div', {class: 'live-stage'}, this.before, this.after, this.light, this.paint)
+      this.caption = el('input', {type: 'text', class: 'form-control', maxLength: 400, autocomplete: 'off', onchange: () => this.changed()})
+      this.target = el('input', {type: 'text', class: 'form-control', maxLength: 400, autocomplete: 'off', onchange: () => this.weighable()})
+      this.go = el('button', {type: 'button', class: 'btn btn-primary', onclick: () => this.invert()}, 'Invert')
+      this.change = el('button', {type: 'button', class: 'btn btn-primary', disabled: true, onclick: () => this.edit()}, 'Edit')
+      this.stop = el('button', {type: 'button', class: 'btn btn-outline-secondary', hidden: true, onclick: () => this.cancel()}, 'Cancel')
+      this.save = el('button', {type: 'button', class: 'btn btn-outline-secondary', disabled: true, onclick: () => this.download()}, 'Download')
+      this.copy = el('button', {type: 'button', class: 'btn btn-outline-secondary', onclick: () => this.link()}, 'Copy link')
+      this.chips = el('div', {class: 'live-chips', role: 'group', 'aria-label': 'Where each word looks'})
+      this.ideas = el('div', {class: 'live-chips', role: 'group', 'aria-label': 'Captions to try'})
+      this.bar = el('progress', {max: 1, value: 0, hidden: true, 'aria-label': 'Progress'})
+      this.status = el('p', {class: 'live-status', role: 'status'})
+      this.past = el('div', {class: 'live-past', role: 'group', 'aria-label': 'Edits so far'})
+      this.box.replaceChildren(this.pictures(), el('div', {class: 'live-desk'},
+        el('div', {}, this.stage, this.labelled('Before and after', this.slide), this.chips),
+        el('div', {}, this.labelled('What the picture shows', this.caption), el('p', {}, this.go),
+          this.labelled('What it should show', this.target), this.ideas, this.settings(),
+          el('p', {class: 'live-row'}, this.change, this.stop, this.save, this.copy), this.bar, this.status)), this.past)
+      this.slide.parentElement.hidden = true
+      this.painting()
+    }
+    labelled(text, ...inside) { return el('label', {class: 'live-field'}, el('span', {}, text), ...inside) }
+    range(name, min, max, step, value, heard = () => {}) {
+      return el('input', {type: 'range', min: `${min}`, max: `${max}`, step: `${step}`, value: `${value}`, 'aria-label': name, oninput: heard})
+    }
+    // A slider that shows its number
+    knob(name, ...numbers) {
+      const shown = el('output', {}, `${numbers.at(-1)}`)
+      const slider = this.range(name, ...numbers, () => { shown.value = slider.value })
+      slider.set = value => { slider.value = shown.value = value }
+      return [slider, this.labelled(name, slider, shown)]
+    }
+    settings() {
+      const [w, wRow] = this.knob('Guidance', 1.5, 7.5, 0.5, 3)
+      const [cross, crossRow] = this.knob('Words held in place (tau_cross)', 0, 1, 0.05, 0.8)
+      const [self, selfRow] = this.knob('Layout held (tau_self)', 0, 1, 0.05, 0.4)
+      const [weight, weightRow] = this.knob('Its weight', -2, 4, 0.5, 1)
+      const [steps, stepsRow] = this.knob('Steps of the inversion', 5, 50, 5, 20)
+      steps.addEventListener('change', () => this.changed())
+      const choices = {words: 'where the changed words look', paint: 'where I paint', all: 'everywhere'}
+      const options = Object.entries(choices).map(([value, text]) => el('option', {value}, text))
+      const where = el('select', {class: 'form-select', 'aria-label': 'The picture may change', onchange: () => this.painting()}, ...options)
+      const word = el('select', {class: 'form-select', 'aria-label': 'A word to weigh'})
+      const clear = el('button', {type: 'button', class: 'btn btn-outline-secondary btn-sm', onclick: () => this.unpaint()}, 'Clear the paint')
+      this.knobs = {w, cross, self, where, word, weight, steps}
+      this.clear = clear
+      return el('details', {}, el('summary', {}, 'Settings'), this.labelled('The picture may change', where), clear,
+        wRow, crossRow, selfRow, this.labelled('A word to weigh', word), weightRow, stepsRow)
+    }
+    pictures() {
+      const one = (scene, i) => el('label', {}, el('input', {type: 'radio', name: 'live-scene', onchange: () => this.choose(i)}),
+        el('img', {src: new URL(scene.file, base).href, alt: scene.caption, width: 64, height: 64}))
+      this.file = el('input', {type: 'file', accept: 'image/*', onchange: () => this.upload()})
+      this.scenes = this.facts.scenes.map(one)
+      return el('fieldset', {class: 'live-scenes'}, el('legend', {}, 'Choose a picture, or bring one'), ...this.scenes,
+        el('label', {class: 'live-own btn btn-outline-secondary'}, this.file, 'My own'))
+    }
+    say(text, problem = false) {
+      this.status.textContent = text
+      this.status.classList.toggle('live-problem', problem)
+    }
+
+    // ---- The picture
+    async choose(i) {
+      await this.safely(async () => {
+        const scene = this.facts.scenes[i]
+        fit(this.before, await decoded(new URL(scene.file, base), scene.file))
+        this.scene = i
+        this.scenes[i].firstChild.checked = true
+        this.caption.value = scene.caption
+        this.changed()
+        this.target.value = scene.edits[0]
+        const idea = text => el('button', {type: 'button', onclick: () => { this.target.value = text; this.weighable() }}, text)
+        this.ideas.replaceChildren(...scene.edits.map(idea))
+        this.weighable()
+        this.say('Press Invert: the picture is walked back to noise.')
+      })
+    }
+    async upload() {
+      await this.safely(async () => {
+        const [file] = this.file.files
+        if (!file) return
+        const address = URL.createObjectURL(file)
+        try { fit(this.before, await decoded(address, file.name)) } finally {
+          URL.revokeObjectURL(address)
+          this.file.value = ''
+        }
+        this.scenes.forEach(label => { label.firstChild.checked = false })
+        this.scene = null
+        this.ideas.replaceChildren()
+        this.caption.value = this.target.value = ''
+        this.changed()
+        this.say('Say what the picture shows, in words that the model knows, and press Invert.')
+      })
+    }
+    // Another picture or caption: what was found of the old one is gone
+    changed() {
+      this.cancel()
+      this.maps = null
+      this.change.disabled = this.save.disabled = true
+      this.after.hidden = this.light.hidden = true
+      this.slide.parentElement.hidden = true
+      this.chips.replaceChildren()
+    }
+    weighable() {
+      const now = this.knobs.word.value, options = ['', ...new Set(words(this.target.value))]
+      this.knobs.word.replaceChildren(...options.map(word => el('option', {value: word}, word || 'none')))
+      this.knobs.word.value = options.includes(now) ? now : ''
+    }
+
+    // ---- The mask
+    painting() {
+      this.paint.hidden = this.clear.hidden = this.knobs.where.value !== 'paint'
+      this.paint.onpointerdown = this.paint.onpointermove = event => {
+        if (!event.buttons) return
+        event.preventDefault()
+        const at = this.paint.getBoundingClientRect(), p = pen(this.paint)
+        p.fillStyle = '#ff2d75'
+        p.beginPath()
+        p.arc((event.clientX - at.x)*SIDE/at.width, (event.clientY - at.y)*SIDE/at.height, 8, 0, 7)
+        p.fill()
+      }
+    }
+    unpaint() { pen(this.paint).clearRect(0, 0, SIDE, SIDE) }
+    painted() {
+      if (this.knobs.where.value !== 'paint') return null
+      const {data} = pen(this.paint).getImageData(0, 0, SIDE, SIDE), {hw} = this, cell = SIDE/hw
+      const mask = new Float32Array(hw*hw)
+      for (let k = 0; k < SIDE*SIDE; k++) {
+        mask[Math.floor(k/SIDE/cell)*hw + Math.floor(k%SIDE/cell)] += (data[4*k + 3] > 127)/cell**2
+      }
+      if (!mask.some(Boolean)) throw new Error('nothing is painted: paint on the picture where it may change')
+      return mask
+    }
+
+    // ---- The two jobs
+    ask(job, what) {
+      if (!this.worker) {
+        this.worker = new Worker(new URL('worker.js', base), {type: 'module'})
+        this.worker.onmessage = ({data}) => this.heard(data)
+        this.worker.onerror = () => this.heard({id: this.job, kind: 'failed', why: 'the model stopped: try again', fatal: true})
+      }
+      const id = ++this.job
+      this.worker.postMessage({id, job, facts: this.facts, ...what})
+      this.busy(true)
+      return new Promise((done, fail) => { this.waiting = {id, done, fail} }).finally(() => id === this.job && this.busy(false))
+    }
+    heard({id, kind, ...what}) {
+      if (id !== this.waiting?.id) return
+      const {done, fail} = this.waiting
+      if (kind === 'loading') this.advance('Loading the model', what.done, what.all, 'MB', 1e6)
+      if (kind === 'step') {
+        this.advance(this.doing, what.i + 1, what.total, 'steps')
+        if (what.preview) this.showAfter(what.preview)
+      }
+      if (kind === 'done') done(what)
+      if (kind === 'stopped') fail(null)
+      if (kind === 'failed') {
+        if (what.fatal) this.dismiss()
+        fail(new Error(what.why))
+      }
+    }
+    dismiss() {
+      this.worker.terminate()
+      this.worker = null
+      this.changed()
+    }
+    advance(what, done, all, unit, size = 1) {
+      this.bar.value = done/all
+      const text = `${what}: ${Math.round(done/size)} of ${Math.round(all/size)} ${unit}`
+      if (this.status.textContent !== text) this.say(text)
+    }
+    busy(on) {
+      this.bar.hidden = this.stop.hidden = !on
+      this.go.disabled = on
+      this.change.disabled = on || !this.maps
+    }
+    cancel() {
+      if (!this.waiting) return
+      const {fail} = this.waiting
+      this.waiting = null
+      this.worker?.postMessage({id: ++this.job})
+      this.busy(false)
+      fail(null)
+    }
+    // Whatever goes wrong is one line, and the next press works
+    async safely(work) {
+      try { await work() } catch (error) { this.say(error ? `${error.message}.` : 'Stopped.', !!error) } finally { this.waiting = null }
+    }
+
+    invert() {
+      return this.safely(async () => {
+        const caption = this.caption.value.trim()
+        if (!caption) throw new Error('say what the picture shows')
+        this.changed()
+        this.doing = 'Inverting'
+        const found = await this.ask('invert', {pixels: toPixels(this.before), caption, T: +this.knobs.steps.value})
+        Object.assign(this, {maps: found.words, hw: found.hw})
+        this.busy(false)
+        const chip = (word, i) => el('button', {type: 'button', 'aria-pressed': 'false', onclick: () => this.lightUp(i)}, word)
+        this.chips.replaceChildren(...found.words.map(({word}, i) => chip(word, i)))
+        if (!this.target.value) this.target.value = caption
+        this.weighable()
+        this.say(this.remark(found.unknown) || 'Inverted. Press a word to see where it looks; change the words below, and press Edit.')
+      })
+    }
+    edit() {
+      return this.safely(async () => {
+        const target = this.target.value.trim(), {w, cross, self, where, word, weight} = this.knobs
+        if (!target) throw new Error('say what the picture should show')
+        const weights = word.value && +weight.value !== 1 ? {[word.value]: +weight.value} : {}
+        const knobs = {w: +w.value, tauCross: +cross.value, tauSelf: +self.value, weights, painted: this.painted()}
+        this.lightUp(null)
+        this.doing = 'Editing'
+        const start = performance.now()
+        const found = await this.ask('edit', {target, knobs, where: where.value})
+        this.showAfter(found.picture)
+        this.save.disabled = false
+        this.remember(target)
+        const seconds = ((performance.now() - start)/1000).toFixed(1)
+        this.say(this.remark(found.unknown) || `Done in ${seconds} s. Move the slider under the picture to compare.`)
+      })
+    }
+    remark(unknown) {
+      return unknown.map(({word, near}) => `The model has never seen “${word}”` +
+        (near.length ? `; it knows ${near.join(', ')}.` : '.')).join(' ')
+    }
+
+    // ---- What came out
+    showAfter(pixels) {
+      draw(this.after, pixels)
+      this.after.hidden = this.slide.parentElement.hidden = false
+    }
+    // Lights up where word i looks; pressed again, or with null, all is light
+    lightUp(i) {
+      const on = i !== null && this.lit !== i
+      this.lit = on ? i : null;
+      [...this.chips.children].forEach((chip, k) => chip.setAttribute('aria-pressed', `${on && k === i}`))
+      this.light.hidden = !on
+      if (!on) return
+      const {map} = this.maps[i], most = Math.max(...map), least = Math.min(...map), image = new ImageData(this.hw, this.hw)
+      map.forEach((x, k) => { image.data[4*k + 3] = 217*(1 - (x - least)/(most - least || 1)) })
+      pen(this.light).putImageData(image, 0, 0)
+    }
+    remember(target) {
+      const small = el('img', {src: this.after.toDataURL(), alt: target, title: target, width: 64, height: 64})
+      const again = () => {
+        const p = pen(this.after)
+        p.drawImage(small, 0, 0)
+        this.after.hidden = this.slide.parentElement.hidden = this.save.disabled = false
+        this.target.value = target
+      }
+      this.past.prepend(el('button', {type: 'button', onclick: again}, small))
+      if (this.past.children.length > MOST) this.past.lastChild.remove()
+    }
+    download() {
+      this.after.toBlob(blob => {
+        const address = URL.createObjectURL(blob)
+        el('a', {href: address, download: `${words(this.target.value).join('-') || 'edit'}.png`}).click()
+        setTimeout(() => URL.revokeObjectURL(address), 1000)
+      })
+    }
+
+    // ---- A link that carries the settings; a picture of one's own stays at home
+    link() {
+      const knobs = Object.entries(this.knobs).map(([name, at]) => [name, at.value])
+      const what = {scene: this.scene ?? '', caption: this.caption.value, to: this.target.value, ...Object.fromEntries(knobs)}
+      location.hash = `live?${new URLSearchParams(what)}`
+      const done = () => this.say(this.scene === null ? 'The link is copied; it carries the settings, not your picture.' : 'The link is copied.')
+      navigator.clipboard?.writeText(location.href).then(done, () => this.say('The link is in the address bar.'))
+    }
+    async follow() {
+      const what = Object.fromEntries(new URLSearchParams(location.hash.split('?')[1] ?? ''))
+      await this.choose(this.facts.scenes[what.scene] ? +what.scene : 0)
+      if (what.caption) this.caption.value = what.caption
+      if (what.to) this.target.value = what.to
+      this.weighable()
+      for (const name of ['w', 'cross', 'self', 'weight', 'steps']) if (what[name]) this.knobs[name].set(what[name])
+      for (const name of ['where', 'word']) if (what[name]) this.knobs[name].value = what[name]
+      this.painting()
+    }
+  }
+
+  // ---- Every panel of the page
+  const instead = (box, text) => { box.querySelector('p').textContent = text }
+  const open = async box => {
+    if (location.protocol === 'file:') {
+      return instead(box, 'Opened as a file, this page cannot load its model: run “python -m http.server” in the folder of the site, and open localhost:8000.')
+    }
+    if (!('WebAssembly' in window && 'DecompressionStream' in window)) {
+      return instead(box, 'This browser has no WebAssembly or is too old for this panel: try a newer one.')
+    }
+    const answer = await fetch(new URL('model.json', base)).catch(() => null)
+    if (!answer?.ok) return instead(box, 'The model of this page is missing: this copy of the site was built without it.')
+    await new Panel(box, await answer.json()).follow()
+  }
+  document.querySelectorAll('[data-live]').forEach(open)
+})()

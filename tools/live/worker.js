@@ -1,0 +1,100 @@
+// The panel's worker: the model lives here, so that the page never waits. One job at a time; a new one, or `stop`, ends
+// the one that runs before its next step.
+import * as ort from './ort.wasm.bundle.min.mjs'
+import {edit, invert, wordMap} from './engine.js'
+import {mkNet, unzipped} from './nets.js'
+import {changedTokens, promptWords, unknownWords} from './words.js'
+
+const ENGINE = 'ort-wasm-simd-threaded.wasm.gz'
+const PREVIEW = 4   // steps from one preview to the next
+
+class Stopped extends Error {}
+let wanted = 0       // the job that may run
+let loading = null   // the promise of the model
+let inv = null       // the last inversion
+let line = Promise.resolve()
+
+const said = (id, kind, what = {}) => postMessage({id, kind, ...what})
+const pause = () => new Promise(go => setTimeout(go))   // lets a message in
+
+async function mayGoOn(id) {
+  await pause()
+  if (id !== wanted) throw new Stopped()
+}
+
+// The bytes of a file of the model; `tick` hears of every part that has come
+async function fetched(name, size, version, tick) {
+  const answer = await fetch(new URL(`${name}?${version}`, import.meta.url)).catch(() => null)
+  if (!answer?.ok) throw new Error(`${name} cannot be fetched (${answer ? answer.status : 'no network'}): try again`)
+  const parts = [], reader = answer.body.getReader()
+  for (let part = await reader.read(); !part.done; part = await reader.read()) {
+    parts.push(part.value)
+    tick(part.value.length)
+  }
+  const bytes = new Uint8Array(await new Blob(parts).arrayBuffer())
+  const zipped = bytes[0] === 0x1f && bytes[1] === 0x8b
+  if (zipped && bytes.length !== size) throw new Error(`${name} came cut short: try again`)
+  return bytes
+}
+
+async function load(id, facts) {
+  const sizes = facts.files, needed = Object.keys(sizes).filter(name => name.endsWith('.gz'))
+  const all = needed.reduce((sum, name) => sum + sizes[name], 0)
+  let done = 0
+  const tick = bytes => said(id, 'loading', {done: done += bytes, all})
+  const read = name => fetched(name, sizes[name], facts.version, tick)
+  ort.env.wasm.numThreads = self.crossOriginIsolated ? Math.min(4, navigator.hardwareConcurrency) : 1
+  ort.env.wasm.wasmBinary ??= await unzipped(await read(ENGINE))
+  return mkNet(ort, facts, read)
+}
+
+const jobs = {
+  async load(id, {facts}) { await model(id, facts) },
+
+  async invert(id, {facts, pixels, caption, T}) {
+    const net = await model(id, facts)
+    inv = null
+    const z0 = await net.encode(pixels)
+    const cb = async ({stage, i, total}) => {
+      said(id, 'step', {i: stage === 'invert' ? i : total + i, total: 2*total})
+      await mayGoOn(id)
+    }
+    inv = await invert(net, z0, caption, T, cb)
+    const at = tokens => wordMap(inv.maps, tokens, net.hw)
+    const words = promptWords(net.tok, caption).map(([word, tokens]) => ({word, map: at(tokens)}))
+    said(id, 'done', {words, hw: net.hw, picture: await net.decode(z0), unknown: unknownWords(net.tok, caption, facts.known)})
+  },
+
+  async edit(id, {facts, target, knobs, where}) {
+    const net = await model(id, facts)
+    if (!inv) throw new Error('invert a picture first')
+    const {weights} = knobs
+    if (where === 'words') knobs.tokens = changedTokens(net.tok, inv.caption, target, {weights, styles: facts.words.styles})
+    const cb = async ({i, total, clean}) => {
+      const preview = i%PREVIEW === 1 ? await net.decode(clean) : null
+      said(id, 'step', {i, total, preview})
+      await mayGoOn(id)
+    }
+    const {z, mask} = await edit(net, inv, target, knobs, cb)
+    said(id, 'done', {picture: await net.decode(z), mask, hw: net.hw, unknown: unknownWords(net.tok, target, facts.known)})
+  }
+}
+
+// The model, loaded once; what went wrong is tried again at the next press
+const model = (id, facts) => loading ??= load(id, facts).catch(error => {
+  loading = null
+  throw error
+})
+
+async function run({id, job, ...what}) {
+  if (id !== wanted) return said(id, 'stopped')
+  try { await jobs[job](id, what) } catch (error) {
+    if (error instanceof Stopped) said(id, 'stopped')
+    else said(id, 'failed', {why: /memory|allocat/i.test(error.message) ? 'there is not enough memory: close other pages' : error.message})
+  }
+}
+
+onmessage = ({data}) => {
+  wanted = data.id
+  if (data.job) line = line.then(() => run(data))
+}
