@@ -5,11 +5,10 @@ import pytest
 import torch
 from PIL import Image
 
-from nulltext_nb import demo
+from nulltext_nb import demo, region
 from nulltext_nb.cli import nulltext_demo
 from nulltext_nb.lab.edits import readings
 from nulltext_nb.pipeline import image_size, load_pipe
-from nulltext_nb.prompt2prompt import PromptToPrompt
 from nulltext_nb.solvers import SOLVERS
 from nulltext_nb.world.scenes import EXAMPLE
 
@@ -71,17 +70,18 @@ def break_solver(monkeypatch):
     monkeypatch.setitem(SOLVERS, 'residual', lame)
 
 
-def break_controller(monkeypatch):
-    "The control looks at the attention maps and moves nothing."
-    whole = PromptToPrompt.__call__
-    def idle(self, maps, layer):
-        whole(self, maps, layer)
-        return maps
-    monkeypatch.setattr(PromptToPrompt, '__call__', idle)
+def break_region(monkeypatch):
+    "Every edit may go everywhere."
+    whole = region.plan_edit
+    def everywhere(*args, **kw):
+        plan = whole(*args, **kw)
+        plan.allow()
+        return plan
+    monkeypatch.setattr(region, 'plan_edit', everywhere)
 
 
 @pytest.mark.parametrize('broken', [pytest.param(break_nothing, marks=pytest.mark.quick), break_encoder, break_solver,
-                                    break_controller])
+                                    break_region])
 def test_a_broken_part_is_noticed(broken, tmp_path, monkeypatch):
     broken(monkeypatch)
     demo.run_demo(tmp_path, T=10, progress=False)
