@@ -58,7 +58,7 @@
       this.after = canvas(SIDE, {role: 'img', 'aria-label': 'The edited picture', class: 'live-after', hidden: true})
       this.light = canvas(16, {class: 'live-light', hidden: true, 'aria-hidden': 'true'})
       this.paint = canvas(SIDE, {class: 'live-paint', hidden: true, 'aria-hidden': 'true'})
-      this.slide = this.range('Before and after', 0, 100, 1, 50, () => this.stage.style.setProperty('--at', `${this.slide.value}%`))
+      this.slide = this.range('Before and after', 0, 100, 1, 0, () => this.stage.style.setProperty('--at', `${this.slide.value}%`))
       this.stage = el('div', {class: 'live-stage'}, this.before, this.after, this.light, this.paint)
       this.caption = el('input', {type: 'text', class: 'form-control', maxLength: 400, autocomplete: 'off', onchange: () => this.changed()})
       this.target = el('input', {type: 'text', class: 'form-control', maxLength: 400, autocomplete: 'off', onchange: () => this.weighable()})
