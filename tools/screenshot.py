@@ -50,9 +50,9 @@ def lab(tmp, options=''):
         server.wait(20)
 
 
-def open_editor(page, url):
-    "Run the notebook's cell; the editor on the page."
-    page.set_default_timeout(60000)
+def open_editor(page, url, seconds=60):
+    "Run the notebook's cell; the editor on the page. Nothing is waited for any longer than `seconds`."
+    page.set_default_timeout(1000*seconds)
     page.goto(url)
     page.locator('.jp-CodeCell .jp-InputArea-editor').first.click()
     page.get_by_text('| Idle').wait_for()
@@ -64,7 +64,7 @@ def open_editor(page, url):
 
 def take(page, url, file):
     "Invert the example, edit it, and keep what the editor looks like."
-    editor = open_editor(page, url)
+    editor = open_editor(page, url, 600)   # a busy machine is no reason to fail
     def press(name): editor.get_by_role('button', name=name, exact=True).first.click()
     editor.locator('select').first.select_option(index=1)
     press('Invert')
