@@ -10,6 +10,7 @@ from functools import lru_cache
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import nn
 
@@ -25,16 +26,27 @@ def answers(words:Words=WORLD # The vocabulary
     return dict(nouns=words.nouns, colours=tuple(COLOURS), materials=words.materials,
                 backgrounds=words.backgrounds, styles=words.styles)
 
-def _layer(i, o): return nn.Sequential(nn.Conv2d(i, o, 3, padding=1, bias=False), nn.BatchNorm2d(o), nn.SiLU())
+def _layer(i, o, stride=1, k=3):
+    return nn.Sequential(nn.Conv2d(i, o, k, stride, k//2, bias=False), nn.BatchNorm2d(o), nn.SiLU())
+
+class _Residual(nn.Sequential):
+    "Two layers, whose result is added to what they were given."
+    def __init__(self, c): super().__init__(_layer(c, c), _layer(c, c))
+    def forward(self, x): return x + super().forward(x)
+
+class _Anywhere(nn.Module):
+    "The strongest value of each channel wherever it is, and its mean over each quarter of the picture."
+    def forward(self, x): return torch.cat([x.amax((2, 3)), F.adaptive_avg_pool2d(x, 2).flatten(1)], 1)
 
 def mk_judge(words:Words=WORLD, # The vocabulary
-             width:int=32 # Channels of the first layer
+             width:int=48 # Channels of the first layer
     )->nn.Module: # Pixels (b,3,H,W) in -1..1 to log-odds (b, words of `answers`)
-    "The judge's network, not yet trained."
+    "The judge's network, not yet trained: a small ResNet (He et al. 2016)."
+    a, b, c = width, 2*width, 4*width
+    body = [_layer(3, a, 4, 7), _Residual(a), _layer(a, b, 2), _Residual(b),
+            _layer(b, c, 2), _Residual(c), _Residual(c)]
     n = sum(map(len, answers(words).values()))
-    body = [_layer(3, width), nn.AvgPool2d(2)]
-    for i in range(3): body += [_layer(width<<i, width<<i), _layer(width<<i, width<<(i+1)), nn.AvgPool2d(2)]
-    return nn.Sequential(*body, nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Dropout(0.2), nn.Linear(4*(width<<3), n))
+    return nn.Sequential(*body, _Anywhere(), nn.Dropout(0.2), nn.Linear(5*c, n))
 
 def labels(scene:Scene, # What is shown
            words:Words=WORLD # The vocabulary
@@ -44,10 +56,10 @@ def labels(scene:Scene, # What is shown
     return np.array([w in said for kind in answers(words).values() for w in kind], np.float32)
 
 # %% ../../nbs/world/60_judge.ipynb #5b1f3c2a
-JUDGED = 64   # pixels, the side of the pictures that the judge reads
+JUDGED = 96   # pixels, the side of the pictures that the judge reads
 
 def as_judged(images # PIL images of any size
-    )->torch.Tensor: # (b,3,64,64), -1 to 1
+    )->torch.Tensor: # (b,3,JUDGED,JUDGED), -1 to 1
     "Pictures as the judge wants them."
     pixels = [torch.from_numpy(np.array(fit_image(im, JUDGED), np.float32)) for im in images]
     return torch.stack(pixels).permute(0, 3, 1, 2)/127.5 - 1
@@ -70,8 +82,9 @@ def scores(pixels:torch.Tensor, # (b,3,H,W), -1 to 1
 
 # %% ../../nbs/world/60_judge.ipynb #cd7254a4
 def _best(scores, words, k):
-    "The `k` words with the best of `scores`, a set."
-    return {words[i] for i in scores.topk(min(k, len(words))).indices}
+    "The at most `k` words with the best of `scores`, a set; a word that is more likely not there is not named."
+    best = scores.topk(min(k, len(words)))
+    return {words[i] for i,s in zip(best.indices, best.values) if s>0}
 
 def _read(s, i, words, asked):
     "The reading of the `i`-th picture from its scores `s`."

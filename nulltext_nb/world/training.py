@@ -185,11 +185,12 @@ def _blobs(job):
     with writing(job.out/'blobs.safetensors') as part: save_file(drawn, part)
 
 def _judge(job):
+    def half(v): return v.half() if v.is_floating_point() else v
     scenes, px, _ = scene_set(job.n, job.seed+4, artists=(*WORLD.artists, HELD_OUT))
     weak = job.out/'blobs.safetensors'
     nothing = load_file(weak)['pixels'] if weak.exists() else None
     judge = train_judge(scenes, px, job.steps, nothing, job.file('judge'), job.minutes, job.device)
-    state = {k: v.contiguous().cpu() for k, v in judge.state_dict().items()}
+    state = {k: half(v).contiguous().cpu() for k, v in judge.state_dict().items()}
     with writing(job.out/'judge.safetensors') as part: save_file(state, part)
 
 # %% ../../nbs/world/95_training.ipynb #1e380c66
@@ -219,7 +220,7 @@ def ship(out:Path, # Folder with `pipe/` and `judge.safetensors`
 
 # %% ../../nbs/world/95_training.ipynb #683bb7f3
 _PARTS = dict(vae=_vae, latents=_latents, unet=_unet, blobs=_blobs, judge=_judge)
-STEPS = dict(vae=5000, unet=16000, judge=2500, latents=0, blobs=0, ship=0)   # of a whole training
+STEPS = dict(vae=5000, unet=16000, judge=12000, latents=0, blobs=0, ship=0)   # of a whole training
 
 def train_part(part:str, # vae, latents, unet, blobs, judge, or ship, which copies the result into the package
                minutes:float=30., # When this run stops, finished or not
