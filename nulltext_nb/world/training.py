@@ -139,7 +139,7 @@ def _trained_vae(out):
     check((out/'vae').exists(), f'{out/"vae"} is missing: train the autoencoder first, with the part vae')
     return AutoencoderKL.from_pretrained(out/'vae').eval()
 
-def _smaller(job):
+def _to_grow_from(job):
     "The pipeline to grow from, or None."
     if not job.grow: return None
     check((job.grow/'model_index.json').exists(), f'{job.grow} holds no pipeline: give the folder of a smaller model')
@@ -161,7 +161,7 @@ class _Job:
 
 def _vae(job):
     drawn = torch.cat([glyph_set(job.n//2, fetch_art(job.sprites), job.seed+1), scene_set(job.n//2, job.seed+2)[1]])
-    old = _smaller(job)
+    old = _to_grow_from(job)
     vae = train_vae(drawn, job.steps, job.file('vae'), job.minutes, job.device, teacher=old and old.vae)
     vae = even(vae, latents_of(vae, drawn[-2000:])).cpu()
     with writing_folder(job.out/'vae') as part: vae.save_pretrained(part)
@@ -172,7 +172,7 @@ def _latents(job):
 def _unet(job):
     data, tok = _latents(job), _tokenizer(job.out)
     scale = 1/data['z0'][:5000].float().std().item()
-    model = mk_model(tok, _smaller(job))
+    model = mk_model(tok, _to_grow_from(job))
     train_unet(data, tok, model, scale, job.steps, job.file('unet'), job.minutes, job.device, compiled=job.compiled)
     pipe = assemble(_trained_vae(job.out), tok, model, scale)
     with writing_folder(job.out/'pipe') as part: pipe.save_pretrained(part)
