@@ -48,16 +48,6 @@ def _look(noun, s, view):
 
 def _best_word(scores, words): return words[scores.argmax()]
 
-def _look(noun, s, view):
-    "The colour or the material of a thing in the `view`-th picture of the scores `s`, or ''."
-    words, scored = answers(), {}
-    if noun in WORLD.colourable: scored |= zip(words['colours'], s['colours'][view].tolist())
-    if noun in BEARERS: scored |= zip(words['materials'], s['materials'][view].tolist())
-    best = max(scored, key=scored.get, default=None)
-    return best if best and scored[best]>0 else ''
-
-def _best_word(scores, words): return words[scores.argmax()]
-
 def _caption(im):
     "What the judge sees in `im`, `JUDGED` pixels wide and high, as a caption."
     s, words = _views(im), answers()
