@@ -353,7 +353,7 @@ def test_damaged_inversions_are_refused(run, tmp_path):
 def test_inversions_of_other_settings_are_refused(run, tmp_path):
     other = random_pipe(seed=1)
     other.save_pretrained(tmp_path/'other')
-    status, lines = run(nulltext_edit, 'a.safetensors', 'a dog', '--model', 'other')
+    status, lines = run(nulltext_edit, 'a.safetensors', 'a dog, on grass', '--model', 'other')
     assert status == 1 and 'made with model' in lines[-1]
     with safe_open(tmp_path/'a.safetensors', 'pt') as f:
         header, path, phis = f.metadata(), f.get_tensor('path'), f.get_tensor('phis')

@@ -181,10 +181,9 @@ def ssim_map(a, # Picture
 def judge_look(im # Picture
     )->tuple: # Features (places,channels), and a dict from word to log-odds
     "What the judge sees in `im`, place by place and in words."
-    judge = load_judge()
-    head = next(i for i,m in enumerate(judge) if isinstance(m, torch.nn.AdaptiveAvgPool2d))
-    features = judge[:head](as_judged([im]))
-    scores = judge[head:](features)[0].tolist()
+    body, head = load_judge()[:-3], load_judge()[-3:]   # pooling, dropout, scores
+    features = body(as_judged([im]))
+    scores = head(features)[0].tolist()
     return features[0].flatten(1).T, dict(zip(sum(answers().values(), ()), scores))
 
 def structure_distance(a, # Picture
