@@ -220,7 +220,7 @@ def ship(out:Path, # Folder with `pipe/` and `judge.safetensors`
 
 # %% ../../nbs/world/95_training.ipynb #683bb7f3
 _PARTS = dict(vae=_vae, latents=_latents, unet=_unet, blobs=_blobs, judge=_judge)
-STEPS = dict(vae=5000, unet=16000, judge=12000, latents=0, blobs=0, ship=0)   # of a whole training
+STEPS = dict(vae=5000, unet=16000, judge=16000, latents=0, blobs=0, ship=0)   # of a whole training
 
 def train_part(part:str, # vae, latents, unet, blobs, judge, or ship, which copies the result into the package
                minutes:float=30., # When this run stops, finished or not
