@@ -162,6 +162,7 @@ def spread(m:torch.Tensor, # A map, (h,w)
 # %% ../nbs/75_region.ipynb #75a00026
 def _window_mean(x, r):
     "The mean of each channel of `x`, (c,H,W), in windows of `2r+1` pixels."
+    r = min(r, min(x.shape[-2:]) - 1)   # a picture may be one cell high
     return F.avg_pool2d(F.pad(x[None], (r,)*4, mode='reflect'), 2*r+1, 1)[0]
 
 def guided_filter(guide:torch.Tensor, # A picture, (3,H,W), 0 to 1

@@ -108,11 +108,10 @@ def jobs():
     yield 'edit', lambda: cli.nulltext_edit([kept, *edited, '--mask', picture, *tiny])
     free = ['--columns', 'psnr', 'ssim', '--T', '2', '--w', '3', '--data', f'{FOLDER}/pie', '--json', figures]
     yield 'pie', lambda: cli.nulltext_bench(['pie', *free, *tiny])
-    yield 'demo', lambda: cli.nulltext_demo(['--T', '1', '--out', f'{FOLDER}/demo', *tiny])
+    yield 'demo', lambda: cli.nulltext_demo(['--T', '4', '--out', f'{FOLDER}/demo', '--device', 'cpu'])
     yield 'trap', lambda: cli.nulltext_invert([picture, words, '--model', f'{FOLDER}/trap', '-o', f'{FOLDER}/never'])
     yield 'train', train
     if 'all' not in sys.argv[2:]: return
-    yield 'whole demo', lambda: cli.nulltext_demo(['--T', '4', '--out', f'{FOLDER}/whole'])
     for name in 'model', 'race', 'ablation', 'edit', 'knobs':
         yield name, lambda: cli.nulltext_bench([name, '--quick', '--json', f'{FOLDER}/{name}.json'])
 
