@@ -162,6 +162,12 @@ def test_what_others_see(docs):
         assert page.select_one('footer a[href]')
 
 
+def test_contents_are_short(docs):
+    "The list beside a page shows its way at a glance."
+    pages = {n: BeautifulSoup((docs/f'{n}.html').read_bytes(), 'html.parser') for n in PAGES}
+    assert not {n: k for n, page in pages.items() if (k := len(page.select('#TOC a'))) > 12}
+
+
 def test_no_progress_bars():
     "What a bar wrote while a notebook ran is no result."
     for nb in (ROOT/'nbs').rglob('*.ipynb'):
