@@ -10,7 +10,8 @@ from fontTools.subset import Options, Subsetter, load_font, save_font
 from PIL import Image
 
 VENDOR, OWN = Path(__file__).parent/'vendor', Path(__file__).parent/'site'
-FIT, FIT_MARGIN = 88, 120  # columns that fit beside the margin, and with it
+FIT, FIT_MARGIN = 88, 120  # columns of text that fit beside the margin, and with it
+FIT_PICTURES = 760  # pixels that do
 
 
 # ---- One page
@@ -31,6 +32,13 @@ def make_room(html):
     html = re.sub(code, lambda m: m[0] + room(longest(m[1])), html, flags=re.S)
     printed = r'<div class="cell-output (?=[\w -]*">\s*<pre[^>]*><code[^>]*>(.*?)</code></pre>)'
     return re.sub(printed, lambda m: m[0] + room(longest(m[1])).lstrip() + ' ', html, flags=re.S)
+
+
+def make_room_for_pictures(html):
+    "Tables of pictures reach into the margin if they must."
+    def widen(m): return m[0] + (room(FIT + 1) if (m[1].count('scope="col"') + 1)*int(m[2]) > FIT_PICTURES else '')
+    table = r'<div class="scroll(?=" [^>]*><table class="pictures"><thead>(.*?)</thead>.*?<td style="min-width:(\d+)px)'
+    return re.sub(table, widen, html, flags=re.S)
 
 
 def one_theme(html):
@@ -88,7 +96,7 @@ def mend(html, # A rendered page
     # A wide listing scrolls by the arrow keys
     html = html.replace('<pre class="sourceCode', '<pre tabindex="0" class="sourceCode')
     html = re.sub(r'<pre>(?=<code)', '<pre tabindex="0">', html)
-    return make_room(one_theme(html))
+    return make_room_for_pictures(make_room(one_theme(html)))
 
 
 # ---- Search
