@@ -24,8 +24,8 @@ def _edit_of(kind, old='', new=''):
     return Pair(kind, 'example', EXAMPLE, EXAMPLE.swap(old, new) if old else EXAMPLE.add(new), old, new)
 
 DEMO_EDITS = (_edit_of('object', 'cat', 'penguin'), _edit_of('colour', 'red', 'blue'),
-              _edit_of('material', 'red', 'golden'), _edit_of('background', 'on grass', 'on the beach'),
-              _edit_of('style', new='watercolour'), _edit_of('removed', 'balloon'))
+              _edit_of('material', 'red', 'spotted'), _edit_of('background', 'on grass', 'on the beach'),
+              _edit_of('style', new='watercolour'), _edit_of('removed', 'cat'))
 
 # %% ../nbs/reference/10_demo.ipynb #e7ee5c86
 def four_ways(pipe, # From `load_pipe`
