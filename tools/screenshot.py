@@ -11,8 +11,8 @@ BROWSER = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', '
 BROWSER_FLAGS = ['--no-sandbox', '--no-first-run', *(f'--disable-{o}' for o in (
     'gpu', 'quic', 'background-networking', 'component-update', 'sync'))]
 CODE = 'from nulltext_nb.app.editor import open_editor\nopen_editor({})'
-EDITS = ('a cat and a blue balloon on grass', 'a cat and a golden balloon on grass',
-         'a pumpkin and a red balloon on grass', 'a penguin and a red balloon on grass')
+EDITS = ('a cat and a blue balloon on grass', 'a cat and a green balloon on grass',
+         'an owl and a red balloon on grass', 'a penguin and a red balloon on grass')
 
 
 def write_notebook(file, options):

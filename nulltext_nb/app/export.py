@@ -126,7 +126,7 @@ def _one(noun, look, place, seed): return Scene((Thing(noun, look, size=0.62),),
 _BOTH = (Thing('rabbit', x=0.28, size=0.42), Thing('cake', x=0.73, size=0.42))
 
 LIVE_SCENES = (   # A scene, and edits of it as pairs of words for `swap`
-    (EXAMPLE, ('red', 'blue'), ('cat', 'rabbit'), ('on grass', 'on the beach')),
+    (EXAMPLE, ('red', 'blue'), ('cat', 'owl'), ('on grass', 'on the beach')),
     (_one('house', '', 'in the snow', 3), ('house', 'castle'), ('in the snow', 'in a forest')),
     (_one('car', 'red', 'on a road', 2), ('red', 'green'), ('car', 'bus')),
     (_one('penguin', '', 'in the snow', 5), ('penguin', 'owl'), ('in the snow', 'on grass')),
