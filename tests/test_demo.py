@@ -46,7 +46,7 @@ def test_demo_shows_what_it_should(tmp_path):
     check_demo(tmp_path, 50)
 
 
-# ---- The same with ten steps, whole and with one part broken
+# ---- The same with twenty steps, whole and with one part broken
 
 def break_nothing(monkeypatch): pass
 
@@ -84,7 +84,7 @@ def break_region(monkeypatch):
                                     break_region])
 def test_a_broken_part_is_noticed(broken, tmp_path, monkeypatch):
     broken(monkeypatch)
-    demo.run_demo(tmp_path, T=10, progress=False)
+    demo.run_demo(tmp_path, T=20, progress=False)
     monkeypatch.undo()
-    if broken is break_nothing: return check_demo(tmp_path, 10)
-    with pytest.raises(AssertionError): check_demo(tmp_path, 10)
+    if broken is break_nothing: return check_demo(tmp_path, 20)
+    with pytest.raises(AssertionError): check_demo(tmp_path, 20)
