@@ -274,9 +274,10 @@ def test_end_to_end(folders, name, pipe, photo, tmp_path):
     again = Inversion.load(tmp_path/'a.safetensors')
     assert torch.equal(again.path, inv.path) and torch.equal(again.phis, inv.phis)
     with pytest.warns(UserWarning, match='safety checker'): other = load_pipe(folders[name]/'saved', device='cpu')
-    image, words = edit(other, again, [TARGET, SOURCE], progress=False)
+    image, words = edit(other, again, [TARGET, SOURCE], restore=False, progress=False)
     assert isinstance(image, Image.Image) and image.mode == 'RGB' and image.size == (side, side)
     assert psnr(words, decode(pipe, inv.path[-1])[0]) > 40 > psnr(image, words)
+    assert psnr(edit(other, again, SOURCE, progress=False), fit_image(photo, side)) > 40  # unchanged: the photograph
 
 
 def test_the_kind_of_prediction_matters(folders, pipe, photo):
