@@ -370,9 +370,9 @@ def benchmarks()->dict: # From name to what measures and what shows the figures
     from nulltext_nb.lab.edits import bench_edit, edit_table, knob_table, search_knobs
     from nulltext_nb.lab.pie_run import pie_table
     from nulltext_nb.lab.race import bench_race
-    from nulltext_nb.lab.stats import table
-    return dict(model=(bench_model, table), edit=(bench_edit, edit_table), knobs=(search_knobs, knob_table),
-                race=(bench_race, table), ablation=(bench_ablation, table), pie=(bench_pie, pie_table))
+    from nulltext_nb.tables import facts
+    return dict(model=(bench_model, facts), edit=(bench_edit, edit_table), knobs=(search_knobs, knob_table),
+                race=(bench_race, facts), ablation=(bench_ablation, facts), pie=(bench_pie, pie_table))
 
 def add_benchmark(parser:argparse.ArgumentParser, # Gets the options
                   measure # The benchmark's function
