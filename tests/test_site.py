@@ -388,7 +388,7 @@ def test_by_keyboard(browser, docs):
     page.goto((docs/'inversion.html').as_uri())
     page.keyboard.press('Tab')
     assert page.evaluate('document.activeElement.textContent') == 'Skip to the text'
-    head = page.locator('#quarto-sidebar [role=button]').nth(2)
+    head = page.locator('#quarto-sidebar [role=button]').filter(has_text='The embedded model')
     link = page.locator('#quarto-sidebar a[href^="world/"]').first
     assert not link.is_visible()
     head.focus()
@@ -488,7 +488,7 @@ def test_words_light_up(on, name):
     assert lit() == []
 
 
-@pytest.mark.parametrize('name', ['app/show', 'prompt2prompt'])
+@pytest.mark.parametrize('name', ['app/show', 'inversion'])
 def test_grid_of_settings(on, name):
     page = on(name)
     fig = figures(page, 'form').first

@@ -193,13 +193,14 @@ def switch_grid(images, # Pictures: a list for each value in `rows`, with one fo
         choices = [_choice(im, name(i, j), (i, j)==tuple(start), width) for j,im in enumerate(images[i])]
         return _grid_cell(rows[i]) + ''.join(choices)
     large, nc = _img(images[start[0]][start[1]], name(*start), width), len(cols)
+    side = max(width, 40*nc)   # a finger must hit one
     return _figure(f"""
 <div style="display:flex;flex-wrap:wrap;gap:12px;align-items:flex-start;font-size:.85em">
 <div style="flex:1 1 {width//2}px;max-width:{width}px">{large}<output>{escape(name(*start))}</output></div>
 <form role="radiogroup" aria-label="settings" onsubmit="return false" onchange="{_PICK}"
- onkeydown="{_WALK.replace('N', str(nc), 2)}" style="flex:1 1 {width}px;display:grid;gap:3px;
-grid-template-columns:minmax(2.5em,auto) repeat({nc},minmax(0,1fr))">
-{_grid_head(cols, names)}{"".join(map(line, range(len(rows))))}</form></div>""", 12+width*5//2)
+ onkeydown="{_WALK.replace('N', str(nc), 2)}" style="flex:1 1 {side}px;display:grid;gap:3px;
+grid-template-columns:minmax(2.5em,auto) repeat({nc},minmax(24px,1fr))">
+{_grid_head(cols, names)}{"".join(map(line, range(len(rows))))}</form></div>""", 12+width+max(width*3//2, 64*nc))
 
 # %% ../../nbs/app/10_show.ipynb #e8a49c32
 def as_png(im:Image.Image # Any picture

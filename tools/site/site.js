@@ -27,6 +27,29 @@
     $$('img[loading=lazy]', o.target).forEach(picture => { picture.loading = 'eager' })), {rootMargin: '600px'})
   $$('main figure:has(input, button)').forEach(figure => near.observe(figure))
 
+  // ---- A table of results is sorted by the column whose head is pressed: the best first, then the other way round
+  const value = (row, i) => parseFloat(row.cells[i].dataset.v ?? 'NaN')
+  const sort = (head, i) => {
+    const table = head.closest('table'), down = head.ariaSort === 'descending'
+    const up = head.ariaSort === 'ascending' || (!down && !/↓$/.test($('button', head).textContent))
+    const sign = row => Number.isNaN(value(row, i)) ? 1 : 0
+    const body = table.tBodies[0], rows = [...body.rows]
+    rows.sort((a, b) => sign(a) - sign(b) || (up ? -1 : 1)*(value(a, i) - value(b, i)) || 0)
+    body.append(...rows)
+    $$('th', table.tHead).forEach(th => { th.ariaSort = th === head ? (up ? 'descending' : 'ascending') : null })
+  }
+  const sortable = table => $$('thead th', table).forEach((head, i) => {
+    if (![...table.tBodies[0].rows].some(row => row.cells[i].dataset.v)) return
+    const button = document.createElement('button')
+    button.type = 'button'
+    button.title = 'Sort by this column'
+    button.append(head.firstChild)
+    head.prepend(button)
+    button.addEventListener('click', () => sort(head, i))
+  })
+  window.sortable = sortable
+  $$('main table.results').forEach(sortable)
+
   // ---- The panels beside the text: the site's pages, and this page's contents; on a small screen one opens at a time
   const sidebar = $('#quarto-sidebar'), contents = $('#quarto-margin-sidebar'), glass = $('#quarto-sidebar-glass')
   const top = part => part.getBoundingClientRect().top
