@@ -87,31 +87,35 @@ def _as_text(table):
     def line(cells): return '  '.join([cells[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(cells[1:], widths[1:]))])
     return '\n'.join([line(cells).rstrip() for cells in lines] + [table.note]*bool(table.note))
 
-# %% ../nbs/03_tables.ipynb #7ab1e018
-def _cell(x, spec, best, scale):
-    "One value; the attribute is what a script can sort by."
+# %% ../nbs/03_tables.ipynb #7ab1e117
+def _look(head, column, spec):
+    "What all cells of a column need: (format, how the best is written, scale of the bars, side)."
+    side = 'right' if any(_number(x) is not None for x in column) else 'left'
+    return spec, _best(head, column, spec), _scale(column), f'style="text-align:{side}"'
+
+def _cell(x, look):
+    "One value; `data-v` is what a script can sort by."
+    spec, best, scale, side = look
     n, told = _number(x), escape(_written(x[0] if isinstance(x, tuple) else x, spec))
     shown = f'<b>{told}</b>' if n is not None and told==best else told
     by = '' if n is None else f' data-v="{n:.6g}"'
-    return f'<td{by}>{shown}{_bar(x, scale, spec)}</td>'
+    return f'<td {side}{by}>{shown}{_bar(x, scale, spec)}</td>'
 
-def _head(head, spec, scale):
+def _head(head, look):
     "The head of a column, with the ends of the scale of its bars."
+    spec, _, scale, side = look
     ends = ''.join(f'<span>{e:{spec}}</span>' for e in scale or ())
-    return f'<th scope="col">{escape(head)}' + (f'<span style="{_ENDS}">{ends}</span>' if ends else '') + '</th>'
+    return f'<th scope="col" {side}>{escape(head)}' + (f'<span style="{_ENDS}">{ends}</span>' if ends else '') + '</th>'
 
+# %% ../nbs/03_tables.ipynb #7ab1e118
 def _as_html(table):
     "A table that scrolls sideways where it has no room."
-    specs = [*table.columns.values()]
-    columns = [[row[i] for row in table.rows.values()] for i in range(len(specs))]
-    scales = [*map(_scale, columns)]
-    bests = [*map(_best, table.columns, columns, specs)]
+    columns = [[row[i] for row in table.rows.values()] for i in range(len(table.columns))]
+    looks = [*map(_look, table.columns, columns, table.columns.values())]
     def line(name):
-        cells = ''.join(map(_cell, table.rows[name], specs, bests, scales))
-        return f'<tr><th scope="row">{escape(name)}</th>{cells}</tr>'
-    heads = ''.join(map(_head, table.columns, specs, scales))
+        return f'<tr><th scope="row">{escape(name)}</th>{"".join(map(_cell, table.rows[name], looks))}</tr>'
+    heads, body = ''.join(map(_head, table.columns, looks)), ''.join(map(line, table.rows))
     note = f'<p class="note">{escape(table.note)}</p>' if table.note else ''
-    body = ''.join(map(line, table.rows))
     inside = f'<thead><tr><th>{escape(table.corner)}</th>{heads}</tr></thead><tbody>{body}</tbody>'
     return f'<div class="scroll" style="overflow-x:auto"><table class="results">{inside}</table></div>{note}'
 

@@ -30,13 +30,14 @@
   // ---- A table of results is sorted by the column whose head is pressed: the best first, then the other way round
   const value = (row, i) => parseFloat(row.cells[i].dataset.v ?? 'NaN')
   const sort = (head, i) => {
-    const table = head.closest('table'), down = head.ariaSort === 'descending'
-    const up = head.ariaSort === 'ascending' || (!down && !/↓$/.test($('button', head).textContent))
-    const sign = row => Number.isNaN(value(row, i)) ? 1 : 0
-    const body = table.tBodies[0], rows = [...body.rows]
-    rows.sort((a, b) => sign(a) - sign(b) || (up ? -1 : 1)*(value(a, i) - value(b, i)) || 0)
-    body.append(...rows)
-    $$('th', table.tHead).forEach(th => { th.ariaSort = th === head ? (up ? 'descending' : 'ascending') : null })
+    const table = head.closest('table'), body = table.tBodies[0], rows = [...body.rows]
+    const first = head.textContent.includes('↓') ? 'ascending' : 'descending'
+    const other = {ascending: 'descending', descending: 'ascending'}
+    const order = other[head.ariaSort] || first, sign = order === 'ascending' ? 1 : -1
+    const known = rows.filter(row => !Number.isNaN(value(row, i)))
+    known.sort((a, b) => sign*(value(a, i) - value(b, i)))
+    body.append(...known, ...rows.filter(row => !known.includes(row)))
+    $$('th', table.tHead).forEach(th => { th.ariaSort = th === head ? order : null })
   }
   const sortable = table => $$('thead th', table).forEach((head, i) => {
     if (![...table.tBodies[0].rows].some(row => row.cells[i].dataset.v)) return
