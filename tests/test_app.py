@@ -65,7 +65,7 @@ def test_cancel_leaves_everything_as_it_was(session):
     entry = session.edit(DOG, blend=('cat', 'dog'))
     before = dict(vars(session), history=list(session.history))
     def stop(step, left): session.cancel()
-    for job in (lambda: session.invert('a cat', stop), lambda: session.edit('a cow', stop)):
+    for job in (lambda: session.invert('a cat', stop), lambda: session.edit('a cow and a red balloon on grass', stop)):
         with pytest.raises(Cancelled): job()
         assert dict(vars(session), history=list(session.history)) == before
     assert len(list(session.folder.iterdir())) == 1, 'a stopped inversion leaves no file'

@@ -69,13 +69,14 @@ def bench_vae(pipe, # From `load_pipe`
     return out
 
 # %% ../../nbs/lab/30_model_card.ipynb #53957aa5
-WORD_KINDS = ('noun', 'colour', 'material', 'background', 'style')
+WORD_KINDS = ('noun', 'colour', 'material', 'plain_material', 'background', 'style')
 
 def _said(scene:Scene # What is shown
     )->dict: # From each of `WORD_KINDS` to the words of the scene, a set
     "The words of a scene, by kind."
-    things = dict(noun={t.noun for t in scene.things}, material={t.material for t in scene.things},
-                  colour={t.colour for t in scene.things if not scene.style})
+    things = dict(noun={t.noun for t in scene.things}, material={t.material for t in scene.things})
+    things |= dict(colour=set(), plain_material=set()) if scene.style else dict(
+        colour={t.colour for t in scene.things}, plain_material=things['material'])
     return {k: v - {''} for k, v in (things | dict(background={scene.background}, style={scene.style})).items()}
 
 def read(images, # PIL images
@@ -86,7 +87,7 @@ def read(images, # PIL images
     for im, s in zip(images, scenes):
         asked = _said(s)
         r = read_scene([im], *(len(asked[k]) for k in ('noun', 'colour', 'material')))[0]
-        out.append(dict(noun=r['nouns'], colour=r['colours'], material=r['materials'],
+        out.append(dict(noun=r['nouns'], colour=r['colours'], material=r['materials'], plain_material=r['materials'],
                         background={r['background']}, style={r['style']} - {''}))
     return out
 

@@ -124,7 +124,9 @@ def train_judge(scenes:list, # Of `Scene`
                 bs:int=64 # Pictures of a batch
     )->nn.Module: # Trained
     "Train the judge on drawn scenes, and on what shows nothing."
-    data = [_smaller(pixels), judge_labels(scenes)]
+    again = [i for i,s in enumerate(scenes) if any(t.material for t in s.things)]*2   # the hardest words come thrice
+    px = _smaller(pixels)
+    data = [torch.cat([px, px[again]]), judge_labels(scenes + [scenes[i] for i in again])]
     if nothing is not None: data = [torch.cat(d) for d in zip(data, (nothing, _nothing_labels(len(nothing))))]
     return fit(mk_learner(mk_judge(WORLD), data, judge_loss, steps, lr, bs, path, minutes, [Jitter()], device,
                           hold=0.3))
@@ -220,7 +222,7 @@ def ship(out:Path, # Folder with `pipe/` and `judge.safetensors`
 
 # %% ../../nbs/world/95_training.ipynb #683bb7f3
 _PARTS = dict(vae=_vae, latents=_latents, unet=_unet, blobs=_blobs, judge=_judge)
-STEPS = dict(vae=5000, unet=16000, judge=16000, latents=0, blobs=0, ship=0)   # of a whole training
+STEPS = dict(vae=5000, unet=16000, judge=29500, latents=0, blobs=0, ship=0)   # of a whole training
 
 def train_part(part:str, # vae, latents, unet, blobs, judge, or ship, which copies the result into the package
                minutes:float=30., # When this run stops, finished or not
