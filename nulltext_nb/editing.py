@@ -36,8 +36,8 @@ from .store import Inversion, check_settings, pack
 WORDS = dict(prompt='caption', num_inference_steps='T', guidance_scale='w')   # diffusers' words, and ours
 
 def diffusers_words(fn # Any function
-    ): # The same, with a wider door
-    "Let `fn` understand the words of diffusers in `WORDS`; `ValueError` for a word twice, or one that it cannot heed."
+    ): # The same, which takes diffusers' words, too
+    "Let `fn` understand the words of diffusers in `WORDS`; `ValueError` for a word twice, or one that was settled before."
     ours = signature(fn)
     def translate(word, given):
         name = WORDS[word]
