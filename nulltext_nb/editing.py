@@ -19,14 +19,18 @@ from fastcore.meta import delegates
 from PIL import Image
 
 from .attention import Control
+from .changes import what_changed
 from .checks import check, check_text
 from .files import check_writable
+from .finding import source_maps
 from .images import MIN_SIDE, check_fit, fit_image, load_image, psnr
 from .inversion import check_scale
+from .masks import as_image, as_pixels
 from .pipeline import check_output, check_ready, decode, embed, encode, image_size, one_thread_at_a_time
+from .plan import check_region
 from .prompt2prompt import PER_EDIT, PromptToPrompt, each_edit, prompt_to_prompt
-from .region import Region, as_image, as_pixels, check_region, edit_region, give_back
-from .region import source_maps, what_changed
+from .region import Region, edit_region
+from .restoring import give_back
 from .resume import job_of, keeping
 from .scheduler import check_step_count
 from .solvers import check_solver, solve
