@@ -101,7 +101,7 @@ def site(cfg):
     for w in build(proc).warnings: print('warning:', w)
     shutil.rmtree(cfg.doc_path, ignore_errors=True)
     shutil.move(proc/cfg.doc_path.name, cfg.doc_path)
-    finish(cfg.doc_path)
+    finish(cfg.doc_path, cfg.nbs_path/'results')
     add_panel(cfg.doc_path/'site_libs'/'live')
 
 

@@ -81,12 +81,15 @@ def mend(html, # A rendered page
     html = html.replace('site_libs/fuse/fuse.min.js', 'site_libs/minisearch/minisearch.min.js')
     html = re.sub(r'<script src="([^"]*site_libs/[^"]*)">', r'<script src="\1" defer>', html)  # the text comes first
     last = re.search(rf'<script src="{up}site_libs/smalldocs.js"[^>]*></script>', html)[0]
-    own = [f'<script src="{up}site_libs/{f}.js" defer></script>' for f in ('search', 'site')]
-    html = html.replace(last, own[0] + last + own[1])
+    own = {f: f'<script src="{up}site_libs/{f}.js" defer></script>' for f in ('search', 'symbols', 'site')}
+    if 'class="math' not in html: own['symbols'] = ''
+    html = html.replace(last, own['search'] + own['symbols'] + last + own['site'])
     html = html.replace('bi-layout-text-sidebar-reverse', 'bi-list')
     if 'data-live' in html:  # what such a page loads beyond these two, it loads when it is used
         html = html.replace('</head>', f'<link rel="stylesheet" href="{up}site_libs/live/live.css">\n</head>')
         html = html.replace('</body>', f'<script src="{up}site_libs/live/panel.js" defer></script>\n</body>')
+    if 'data-gallery' in html:
+        html = html.replace('</body>', f'<script src="{up}site_libs/gallery.js" defer></script>\n</body>')
     # A section of the sidebar opens by the keyboard, too
     section = r'(<a(?=[^>]*sidebar-link text-start)[^>]*) role="navigation"'
     html = re.sub(section, r'\1 role="button" tabindex="0"', html)
@@ -162,7 +165,17 @@ def trim_icons(folder, # Of bootstrap-icons
     css.write_text(re.sub(r'url\("[^"]*woff2[^"]*"\) format\("woff2"\),', '', text), encoding='utf-8')
 
 
-def finish(docs # The rendered site
+def add_gallery(folder, # Of the benchmark's pictures
+                to # Beside the pages
+    ):
+    "The pictures as they are, and the facts as a script: pages opened as files could not read them."
+    shutil.copytree(folder, to, ignore=shutil.ignore_patterns('*.json'))
+    (to/'gallery.js').write_text(f'window.galleryData = {(folder/"gallery.json").read_text(encoding="utf-8")}',
+                                 encoding='utf-8')
+
+
+def finish(docs, # The rendered site
+           results # Folder of the stored results
     ):
     "Put beside the pages what they would fetch, and mend them."
     libs = docs/'site_libs'
@@ -170,6 +183,7 @@ def finish(docs # The rendered site
     for name in 'katex', 'minisearch': shutil.copytree(VENDOR/name, libs/name, dirs_exist_ok=True)
     for file in OWN.glob('*.js'): shutil.copy(file, libs)
     shutil.rmtree(libs/'fuse')
+    add_gallery(results/'gallery', libs/'gallery')
     for css in (libs/'themes').glob('*.css'): mend_theme(css)
     index, used = [], (libs/'smalldocs.css').read_text(encoding='utf-8')
     for p in sorted(docs.rglob('*.html')):

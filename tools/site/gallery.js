@@ -1,0 +1,78 @@
+// Every edit of the benchmark: a kind and a method are chosen, and all edits stand beside source and truth
+(() => {
+  'use strict'
+  const base = new URL('gallery/', document.currentScript.src)
+  const figure = document.querySelector('main figure[data-gallery]')
+  if (!figure) return
+  const make = (tag, given = {}, ...inside) => {
+    const e = Object.assign(document.createElement(tag), given)
+    e.append(...inside)
+    return e
+  }
+
+  // ---- One picture of a sheet, and the three of an edit
+  const picture = (data, name, i, told) => {
+    const {across, pairs} = data, down = Math.ceil(pairs.length/across)
+    const part = (at, of) => `${of > 1 ? 100*at/(of - 1) : 0}%`
+    const e = make('div', {className: 'picture', role: 'img', ariaLabel: told})
+    e.style.backgroundImage = `url("${new URL(`${name}.webp`, base)}")`
+    e.style.backgroundSize = `${100*across}% ${100*down}%`
+    e.style.backgroundPosition = `${part(i % across, across)} ${part(Math.floor(i/across), down)}`
+    return e
+  }
+  const edit = (data, name, i) => {
+    const pair = data.pairs[i], method = data.methods[name]
+    const shown = [['source', pair.source, 'source'], [name, pair.target, method.label], ['truth', pair.target, 'truth']]
+    const pictures = shown.map(([sheet, told, role]) => make('div', {},
+      picture(data, sheet, i, `${role}: ${told}`), make('span', {textContent: role})))
+    const values = data.heads.map((head, k) => `${head.replace(/ [↑↓]$/, '')} ${method.values[i][k]}`)
+    return make('li', {}, make('div', {className: 'three'}, ...pictures), make('p', {},
+      make('strong', {textContent: `${pair.kind}: ${pair.change}`}), make('br'), values.join(' · ')))
+  }
+
+  // ---- The choices
+  const start = data => {
+    const kinds = make('select', {id: 'edit-kind'}, ...Object.keys(data.tables).map(kind => make('option', {}, kind)))
+    const choice = make('p', {}, make('label', {htmlFor: 'edit-kind', textContent: 'Edits of '}), kinds)
+    const means = make('div'), said = make('p', {ariaLive: 'polite'}), list = make('ul', {className: 'edits'})
+    const names = Object.fromEntries(Object.entries(data.methods).map(([name, {label}]) => [label, name]))
+    let chosen = Object.keys(data.methods)[0]
+    const numbers = () => data.pairs.map((pair, i) => i)
+      .filter(i => kinds.selectedIndex === 0 || data.pairs[i].kind === kinds.value)
+    const show = () => {
+      means.querySelectorAll('tbody button').forEach(b => { b.ariaPressed = b.value === chosen })
+      list.replaceChildren(...numbers().map(i => edit(data, chosen, i)))
+      said.textContent = `${data.methods[chosen].label}: ${list.children.length} edits`
+    }
+    const count = () => {
+      means.innerHTML = data.tables[kinds.value]
+      sortable(means.querySelector('table'))
+      means.querySelectorAll('tbody th').forEach(head => {
+        const name = names[head.textContent], button = make('button', {type: 'button', value: name})
+        button.append(...head.childNodes)
+        button.addEventListener('click', () => { chosen = name; show() })
+        head.append(button)
+      })
+      show()
+    }
+    kinds.addEventListener('change', count)
+    figure.replaceChildren(choice, means, said, list)
+    count()
+    kinds.focus({preventScroll: true})
+  }
+
+  // ---- Nothing is fetched before it is asked for; pages opened as files may not fetch, so the facts come as a script
+  const button = make('button', {type: 'button', className: 'door', textContent: 'See every edit'})
+  button.addEventListener('click', () => {
+    button.disabled = true
+    button.textContent = 'Loading…'
+    const script = make('script', {src: new URL('gallery.js', base)})
+    script.onload = () => start(window.galleryData)
+    script.onerror = () => {
+      button.disabled = false
+      button.textContent = 'It could not be loaded: try again'
+    }
+    document.head.append(script)
+  })
+  figure.append(button)
+})()
