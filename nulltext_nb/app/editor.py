@@ -114,7 +114,7 @@ def mk_knobs()->dict: # From name to widget
     "The widgets that say how and where; they start at the defaults of `edit`."
     share = dict(max=1., step=0.05, continuous_update=False)
     kind, kind_row = _toggles('New words', ['replace', 'refine'], DEFAULTS['kind'])
-    where, where_row = _toggles('Change', ['everywhere', 'at words', 'painted'], 'at words')
+    where, where_row = _toggles('Change', ['what differs', 'everywhere', 'at words', 'painted'], 'what differs')
     return dict(
         kind=kind, kind_row=kind_row, where=where, where_row=where_row,
         tau_cross=_slider('hold words', DEFAULTS['tau_cross'], min=0., **share),
@@ -348,7 +348,8 @@ def recall(self:Editor,
     for name in _KNOBS: getattr(u, name).value = x[name]
     self.weights = dict(x['weights'] or {})
     u.mask.value = mask_url(x['mask']) if x['mask'] else ''
-    u.where.value = 'painted' if x['mask'] else 'at words' if x['blend'] else 'everywhere'
+    u.where.value = ('painted' if x['mask'] else 'at words' if x['blend'] else
+                     'everywhere' if x['region']=='all' else 'what differs')
     self.retarget(x['prompt'], x['blend'])
     self.k = next((i for i,p in enumerate(self.pairs()) if p[0]!=p[1]), 0)
     self.show()
