@@ -41,7 +41,7 @@ WORDS = dict(prompt='caption', num_inference_steps='T', guidance_scale='w')   # 
 
 def diffusers_words(fn # Any function
     ): # The same, which takes diffusers' words, too
-    "Let `fn` understand the words of diffusers in `WORDS`; `ValueError` for a word twice, or one that was settled before."
+    "Let `fn` understand the words of diffusers in `WORDS`; `ValueError` for a word twice, or one settled before."
     ours = signature(fn)
     def translate(word, given):
         name = WORDS[word]
