@@ -55,7 +55,7 @@ def _bar(x, scale, spec):
     zero = f'<i style="{_PART};left:{at(0)};width:1px;background:currentColor"></i>' if scale[0] < 0 < scale[1] else ''
     return (f'<span role="img" aria-label="95 % interval {told}" title="{told}" style="{_BAR}">{zero}'
             f'<i style="{_PART};left:{lo};right:calc(100% - {hi});background:#4a8fd6;opacity:.6"></i>'
-            f'<i style="{_PART};left:{mean};width:3px;margin-left:-1px;background:#1f6fc4"></i></span>')
+            f'<i style="{_PART};left:{mean};width:2px;margin-left:-1px;background:currentColor"></i></span>')
 
 # %% ../nbs/03_tables.ipynb #7ab1e016
 class Table:

@@ -23,9 +23,13 @@
   const edit = (data, name, i) => {
     const pair = data.pairs[i], method = data.methods[name]
     const shown = [['source', pair.source, 'source'], [name, pair.target, method.label], ['truth', pair.target, 'truth']]
-    const pictures = shown.map(([sheet, told, role]) => make('div', {},
+    const there = shown.filter(([sheet]) => !data.missing[sheet]?.includes(i))
+    const pictures = there.map(([sheet, told, role]) => make('div', {},
       picture(data, sheet, i, `${role}: ${told}`), make('span', {textContent: role})))
-    const values = data.heads.map((head, k) => `${head.replace(/ [↑↓]$/, '')} ${method.values[i][k]}`)
+    const values = data.heads.map((head, k) => {
+      const [, what, unit] = head.match(/^(.*?)(, [^ ]+)?(?: [↑↓])?$/)
+      return `${what} ${method.values[i][k]}${unit ? unit.slice(1) : ''}`
+    })
     return make('li', {}, make('div', {className: 'three'}, ...pictures), make('p', {},
       make('strong', {textContent: `${pair.kind}: ${pair.change}`}), make('br'), values.join(' · ')))
   }
