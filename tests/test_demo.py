@@ -89,4 +89,4 @@ def test_a_broken_part_is_noticed(broken, tmp_path, monkeypatch):
         monkeypatch.undo()
         check_demo(tmp_path, 20)
     if broken is break_nothing: return demonstrate()
-    with pytest.raises((AssertionError, ValueError)): demonstrate()   # words that look anywhere leave no room: ValueError
+    with pytest.raises((AssertionError, ValueError)): demonstrate()   # words that look anywhere leave no room

@@ -511,6 +511,74 @@ def test_grid_of_settings(on, name):
     agree(len(choices) - 1)
 
 
+def test_table_is_sorted(on):
+    "The best first, then the other way round; what has no number stays last."
+    page = on('lab/ablation')
+    table = page.locator('table.results').first
+    button = table.locator('thead button').filter(has_text='↑').first
+    at = button.evaluate('b => b.closest("th").cellIndex')
+    def column(): return table.locator('tbody tr').evaluate_all('(rows, i) => rows.map(r => r.cells[i].dataset.v)', at)
+    before = column()
+    for down in True, False:
+        button.focus()
+        page.keyboard.press('Enter')
+        known = [float(v) for v in column() if v is not None]
+        assert known == sorted(known, reverse=down) and sorted(column(), key=str) == sorted(before, key=str)
+        assert None not in column()[:len(known)]
+        told = button.evaluate('b => b.closest("th").ariaSort')
+        assert told == ('descending' if down else 'ascending')
+
+
+def test_every_edit(browser, docs):
+    "Pictures come when they are asked for; a kind and a method are chosen, and the edits shown are theirs."
+    page, asked, failed = browser.new_page(viewport=COLUMN, reduced_motion='reduce'), [], []
+    page.on('request', lambda r: asked.append(r.url))
+    page.on('requestfailed', lambda r: failed.append(r.url))
+    page.goto((docs/'lab'/'gallery.html').as_uri())
+    figure = page.locator('figure[data-gallery]')
+    assert not [url for url in asked if url.endswith(('/gallery/gallery.js', '/source.webp'))]
+    figure.get_by_role('button', name='See every edit').click()
+    edits, kinds, methods = [figure.locator(s) for s in ('ul.edits li', 'select', 'tbody th button')]
+    edits.first.wait_for()
+    every, label = edits.count(), methods.last.inner_text()
+    kinds.select_option(index=1)
+    kind = kinds.input_value()
+    methods.last.click()
+    assert 0 < edits.count() < every and f'{label}: {edits.count()} edits' in figure.inner_text()
+    assert all(told.startswith(f'{kind}: ') for told in edits.locator('strong').all_inner_texts())
+    assert edits.first.locator('.picture').nth(1).get_attribute('aria-label').startswith(label)
+    kinds.select_option(index=0)
+    assert edits.count() == every and methods.last.get_attribute('aria-pressed') == 'true'
+    page.wait_for_load_state('networkidle')
+    assert not failed
+    page.close()
+
+
+@pytest.mark.parametrize('name', ['inversion', 'nulltext', 'prompt2prompt'])
+def test_symbols_light_up(on, name):
+    "A symbol of an equation and its name in the code: by pointer and by key."
+    page = on(name)
+    def lit(): return {e.get_attribute('data-sym') for e in page.locator('.lit').all()}
+    symbol = page.locator('.math.display .katex-html [data-sym]').first
+    name = symbol.get_attribute('data-sym')
+    symbol.hover()
+    assert lit() == {name} and page.locator('pre .lit').count() and page.locator('.katex .lit').count()
+    page.mouse.move(0, 0)
+    page.locator('h1').hover()
+    assert not lit()
+    page.locator(f'pre [data-sym={name}]').first.hover()
+    assert lit() == {name}
+    page.locator('h1').hover()
+    button = page.locator('.legend button').first
+    button.focus()
+    page.keyboard.press('Enter')
+    page.evaluate('document.activeElement.blur()')
+    assert lit() == {button.get_attribute('value')} and button.get_attribute('aria-pressed') == 'true'
+    button.click()
+    page.locator('h1').hover()
+    assert not lit()
+
+
 def test_touch(browser, docs):
     "The same by finger, on a phone's screen."
     context = browser.new_context(viewport={'width': 390, 'height': 844}, has_touch=True, is_mobile=True)
