@@ -120,7 +120,7 @@ def _quiet():
         warnings.simplefilter('ignore', FutureWarning)
         yield
 
-# %% ../nbs/10_pipeline.ipynb #10a00004
+# %% ../nbs/10_pipeline.ipynb #1d92a945
 def load_tokenizer(id_or_path=None # As for `load_pipe`
     ): # A tokenizer, or None where the model has no folder of its own on this disk
     "The tokenizer alone, which comes in a moment; `OSError` if it cannot be had."
@@ -129,7 +129,6 @@ def load_tokenizer(id_or_path=None # As for `load_pipe`
     folder = Path(source)/'tokenizer'
     with _or_say(source): return CLIPTokenizer.from_pretrained(folder) if folder.is_dir() else None
 
-# %% ../nbs/10_pipeline.ipynb #1d92a945
 def _warn_cut(tok, prompt):
     "Warn, with what is lost, if `prompt` is too long for the model."
     ids, n = tok(prompt, truncation=False, verbose=False).input_ids, tok.model_max_length

@@ -249,7 +249,6 @@ def after_step(self:PromptToPrompt,
     self.i = i + 1
     return z
 
-# %% ../nbs/70_prompt2prompt.ipynb #c59e9480
 @patch
 def _looked(self:PromptToPrompt, row, tokens):
     "Where `tokens` were seen in row `row`, (h,w) bool."
