@@ -115,7 +115,8 @@ def _as_html(table):
     columns = [[row[i] for row in table.rows.values()] for i in range(len(table.columns))]
     looks = [*map(_look, table.columns, columns, table.columns.values())]
     def line(name):
-        return f'<tr><th scope="row">{escape(name)}</th>{"".join(map(_cell, table.rows[name], looks))}</tr>'
+        head = escape(name).replace('_', '_<wbr>')   # long names break there
+        return f'<tr><th scope="row">{head}</th>{"".join(map(_cell, table.rows[name], looks))}</tr>'
     heads, body = ''.join(map(_head, table.columns, looks)), ''.join(map(line, table.rows))
     note = f'<p class="note">{escape(table.note)}</p>' if table.note else ''
     inside = f'<thead><tr><th>{escape(table.corner)}</th>{heads}</tr></thead><tbody>{body}</tbody>'
