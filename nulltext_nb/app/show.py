@@ -39,6 +39,10 @@ _SLIDE = """const r=this.getBoundingClientRect(),s=this.nextElementSibling;
 if(event.buttons==1){s.value=100*(event.clientX-r.left)/r.width;s.oninput()}"""
 _OVER = 'position:absolute;inset:0;clip-path:inset(0 calc(100% - var(--x)) 0 0)'
 _STAGE = 'position:relative;touch-action:pan-y;cursor:ew-resize;user-select:none'
+_HANDLE = ('<div style="position:absolute;top:0;bottom:0;left:var(--x);width:2px;margin-left:-1px;background:#fff;'
+           'box-shadow:0 0 3px #000;pointer-events:none"><div style="position:absolute;top:50%;left:50%;width:22px;'
+           'height:22px;margin:-11px;border-radius:50%;background:#fff;box-shadow:0 0 3px #000;color:#222;'
+           'font:14px/21px sans-serif;text-align:center">↔</div></div>')
 _RANGE = 'width:100%;margin:.3rem 0 0'
 _ENDS = 'display:flex;justify-content:space-between;font-size:.85em'
 
@@ -56,7 +60,7 @@ def compare(before:Image.Image, # Left of the slider
     a, b = [escape(str(l)) for l in labels]
     return _figure(f"""
 <div style="--x:{start}%;{_STAGE}" onpointerdown="{_SLIDE}" onpointermove="{_SLIDE}"
- ondragstart="return false">{pictures}</div>
+ ondragstart="return false">{pictures}{_HANDLE}</div>
 <input type="range" min="0" max="100" value="{start}" aria-label="slide between {a} and {b}" style="{_RANGE}"
  oninput="this.previousElementSibling.style.setProperty('--x',this.value+'%')">
 <figcaption style="{_ENDS}"><span>{a}</span><span>{b}</span></figcaption>""", width)
@@ -106,6 +110,7 @@ held=x=>x.getAttribute('aria-pressed')=='true',k=event.type;
 if(k=='click'){const on=!held(b);all.forEach(x=>{const y=on&&x==b;
 x.setAttribute('aria-pressed',y);x.style.background=y?'rgba(128,128,128,.4)':'none'})}
 const h=all.find(held),v=k=='focus'||k=='mouseenter'?b.value:h?h.value:-1;
+all.forEach(x=>{x.style.textDecoration=x.value==v?'underline':'none'});
 this.parentNode.querySelectorAll('[data-i]').forEach(e=>{e.hidden=e.dataset.i!=v})"""
 
 def _light(m):
@@ -155,6 +160,7 @@ m.src=t.src;m.alt=t.alt;f.querySelector('output').textContent=t.alt;
 this.querySelectorAll('input').forEach(x=>{x.style.boxShadow=x.checked?'RING':'none'})""".replace('RING', _RING)
 _WALK = """const d={ArrowUp:-N,ArrowDown:N,ArrowLeft:-1,ArrowRight:1}[event.key];if(d){event.preventDefault();
 const r=[...this.querySelectorAll('input')],x=r[r.indexOf(event.target)+d];if(x){x.focus();x.click()}}"""
+_STAYS = 'position:sticky;top:4.6rem;z-index:1'   # in view while one walks through the grid
 _COVER = ('appearance:none;position:absolute;inset:0;width:100%;height:100%;margin:0;border:0;border-radius:0;'
           'background:none;cursor:pointer')
 
@@ -196,7 +202,7 @@ def switch_grid(images, # Pictures: a list for each value in `rows`, with one fo
     side = max(width, 40*nc)   # a finger must hit one
     return _figure(f"""
 <div style="display:flex;flex-wrap:wrap;gap:12px;align-items:flex-start;font-size:.85em">
-<div style="flex:1 1 {width//2}px;max-width:{width}px">{large}<output>{escape(name(*start))}</output></div>
+<div style="flex:1 1 {width//2}px;max-width:{width}px;{_STAYS}">{large}<output>{escape(name(*start))}</output></div>
 <form role="radiogroup" aria-label="settings" onsubmit="return false" onchange="{_PICK}"
  onkeydown="{_WALK.replace('N', str(nc), 2)}" style="flex:1 1 {side}px;display:grid;gap:3px;
 grid-template-columns:minmax(2.5em,auto) repeat({nc},minmax(24px,1fr))">
