@@ -116,10 +116,12 @@ def _as_html(table):
     looks = [*map(_look, table.columns, columns, table.columns.values())]
     def line(name):
         head = escape(name).replace('_', '_<wbr>')   # long names break there
-        return f'<tr><th scope="row">{head}</th>{"".join(map(_cell, table.rows[name], looks))}</tr>'
+        cells = ''.join(map(_cell, table.rows[name], looks))
+        return f'<tr><th scope="row" style="text-align:left">{head}</th>{cells}</tr>'
     heads, body = ''.join(map(_head, table.columns, looks)), ''.join(map(line, table.rows))
     note = f'<p class="note">{escape(table.note)}</p>' if table.note else ''
-    inside = f'<thead><tr><th>{escape(table.corner)}</th>{heads}</tr></thead><tbody>{body}</tbody>'
+    corner = f'<th style="text-align:left">{escape(table.corner)}</th>'
+    inside = f'<thead><tr>{corner}{heads}</tr></thead><tbody>{body}</tbody>'
     return f'<div class="scroll" style="overflow-x:auto"><table class="results">{inside}</table></div>{note}'
 
 # %% ../nbs/03_tables.ipynb #7ab1e019
