@@ -20,6 +20,7 @@ NEEDED = os.environ.get('NULLTEXT_BROWSER') == '1'  # set where nothing may be s
 TORTURE = os.environ.get('NULLTEXT_TORTURE') == '1'  # set where the long form of the tests below is wanted
 MANY = dict(images=10_000 if TORTURE else 500,  # how often each is tried
             inversions=10_000 if TORTURE else 300,
+            panel_pictures=11 if TORTURE else 0, presses=50 if TORTURE else 3,
             calls=50 if TORTURE else 3, edits=1_000 if TORTURE else 100, kills=32 if TORTURE else 4)
 
 

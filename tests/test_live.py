@@ -3,15 +3,18 @@ import io, json, os, re, shutil, subprocess
 from base64 import b64decode
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from itertools import islice
 from pathlib import Path
 from threading import Thread
 
 import numpy as np
 import pytest
-from conftest import NEEDED, ROOT
+from conftest import MANY, NEEDED, ROOT
 from PIL import Image
 
-from nulltext_nb.world.scenes import EXAMPLE
+from nulltext_nb.app.export import LIVE_SCENES
+from nulltext_nb.world.art import HELD_OUT
+from nulltext_nb.world.scenes import EXAMPLE, WORLD, random_scene
 
 pytestmark = pytest.mark.xdist_group('site')  # it is built once
 
@@ -23,20 +26,31 @@ PAIRS = [(CAT, 'a dog and a red balloon on grass'), (CAT, 'a cat on grass'),
          ('a cat on grass', 'a watercolour of a striped cat on grass'),
          ('a house in the snow', 'a castle in a forest at sunset'),
          ('', 'a cat'), ('a cat', ''), ('a pineapple on grass', 'a watermelon and a pineapple on grass')]
-EDITS = [dict(target=CAT.replace('red', 'blue'), blend='balloon', tau_self=0.8),
-         dict(target=CAT.replace('cat', 'rabbit'), blend=('cat', 'rabbit')),
-         dict(target=CAT.replace('on grass', 'on the beach'), tau_cross=0.9),
-         dict(target=CAT, weights={'red': -0.5}, tau_self=0.4)]
+EDITS = [dict(target=CAT.replace('red', 'blue')),
+         dict(target=CAT.replace('cat', 'owl'), seed=3),
+         dict(target=CAT.replace('on grass', 'on the beach'), renew=0.5),
+         dict(target='a cat on grass'),
+         dict(target=CAT.replace('cat', 'owl'), region=['cat']),
+         dict(target=f'a watercolour of {CAT}'),
+         dict(target=CAT, weights={'red': -0.5})]
+ANYWHERE = [dict(target=CAT.replace('on grass', 'on the beach'), tau_cross=0.9),
+            dict(target=CAT, weights={'red': -0.5}, tau_self=0.4)]
 IN_JS = dict(tau_cross='tauCross', tau_self='tauSelf')
+CAPTIONS = [*PAIRS, ('a cat next to a dog in the snow', 'a dog in the snow'),
+            ('a cat', 'a cat with a hat and a red bow'),
+            ('a house in front of a tree', 'a red house in front of a big tree'), ('a cat, a dog.', 'a cat; an owl')]
 
 
 def lists(x): return x.tolist() if hasattr(x, 'tolist') else x
 
 
+def flat(x): return lists(x.flatten()) if hasattr(x, 'flatten') else x
+
+
 def of_words(tok):
-    "Tokens, alignments, factors and words to blend by, as the library has them."
+    "Tokens, alignments, factors and differences of captions, as the library has them."
     from nulltext_nb.attention import prompt_words
-    from nulltext_nb.prompt2prompt import align_words, blend_tokens, word_weights
+    from nulltext_nb.prompt2prompt import align_words, word_weights
     texts = [dict(text=t, words=prompt_words(tok, t), ids=tok(t, truncation=True, padding='max_length').input_ids)
              for t in TEXTS]
     aligned = []
@@ -46,56 +60,88 @@ def of_words(tok):
             aligned.append(dict(source=source, target=target, kind=kind, A=lists(A), own=lists(own)))
     weighted = [dict(prompt=CAT, weights=w, factors=lists(word_weights(tok, CAT, w)))
                 for w in ({}, {'red': 3, 'cat': -1})]
-    blends = [dict(source=CAT, target=PAIRS[0][1], blend=b, tokens=blend_tokens(tok, CAT, PAIRS[0][1], b))
-              for b in (None, 'balloon', 'cat', ('cat', 'dog'), ('red balloon', ''))]
-    return dict(texts=texts, aligned=aligned, weighted=weighted, blends=blends)
+    captions = [differences(tok, *pair) for pair in CAPTIONS]
+    return dict(texts=texts, aligned=aligned, weighted=weighted, captions=captions)
+
+
+def differences(tok, source, target):
+    "What the library says that two captions say differently, or None where it refuses."
+    from nulltext_nb.region import weighed, what_changed
+    try: changes = [vars(c) for c in what_changed(tok, source, target)]
+    except ValueError: changes = None
+    weights = {'red': 2, 'grass': 0.5}
+    return dict(source=source, target=target, changes=changes, weights=weights,
+                weighed=[vars(c) for c in weighed(tok, source, target, weights)])
 
 
 def of_steps(pipe, rng):
-    "The schedule, times, a step, guidance and masks."
+    "The schedule, times, a step, guidance and noise."
     import torch
     from nulltext_nb.inversion import guide
-    from nulltext_nb.prompt2prompt import blend_mask
     from nulltext_nb.scheduler import ddim_pairs, ddim_step
     z, eps, eps_u = torch.from_numpy(rng.normal(size=(3, 50)))
     step = dict(z=z, eps=eps, eps_u=eps_u, w=3.5, abar_t=0.3, abar_s=0.6,
                 there=ddim_step(z, eps, 0.3, 0.6), guided=guide(eps_u, eps, 3.5))
-    maps = torch.from_numpy(rng.random((3, 16, 16))**4).float()
-    masks = [dict(map=lists(m.flatten()), threshold=s, mask=lists(blend_mask(m[None], (16, 16), s).flatten()))
-             for m, s in zip(maps, (0.3, 0.4, 1.))]
+    noise = [dict(seed=s, noise=lists(torch.randn(3072, generator=torch.Generator().manual_seed(s)))) for s in (0, 7)]
     rounded = [(s, T, round(s*T)) for s in (0, 0.1, 0.25, 0.35, 0.5, 0.8, 1) for T in (4, 5, 10, 20, 50)]
-    return dict(abar=lists(pipe.scheduler.alphas_cumprod), step={k: lists(x) for k, x in step.items()}, masks=masks,
+    return dict(abar=lists(pipe.scheduler.alphas_cumprod), step={k: lists(x) for k, x in step.items()}, noise=noise,
                 pairs=[(T, ddim_pairs(pipe.scheduler, T)) for T in (1, 7, 20, 50)], rounded=rounded)
 
 
-def an_edit(pipe, inv, target, **knobs):
+def of_masks(rng):
+    "What masks are made of, on a picture whose colours say little."
+    import torch
+    from nulltext_nb.region import as_image, as_pixels, by_colour, grown, guided_filter, outline, restore, widened
+    m, p = torch.from_numpy(rng.random((16, 16))**4).float(), torch.from_numpy(rng.random((128, 128))).float()
+    photo, back, edited = [as_image(torch.from_numpy(rng.random((3, 128, 128))).float()) for _ in range(3)]
+    alike = (p > 0.4).float()
+    made = dict(outline=outline(m, photo), guided=guided_filter(as_pixels(photo), p, 8), widened=widened(p, 3),
+                coloured=by_colour(p, photo), grown=grown((p > 0.99).float(), alike),
+                restored=as_pixels(restore(photo, back, edited, p)))
+    pictures = dict(photo=as_pixels(photo), back=as_pixels(back), edited=as_pixels(edited))
+    given = dict(m=m, p=p, alike=alike) | pictures
+    return dict(masks={k: flat(x) for k, x in (given | made).items()})
+
+
+def a_mask(size=128):
+    "A disc, as one paints it."
+    y, x = np.mgrid[:size, :size]
+    return ((x - 0.3*size)**2 + (y - 0.6*size)**2 < (0.2*size)**2).astype(np.float32)
+
+
+def an_edit(pipe, inv, target, region=None, **knobs):
     "An edit by the library, its picture and its last mask, and its knobs in the names of the panel."
     from nulltext_nb.pipeline import decode
-    from nulltext_nb.prompt2prompt import prompt_to_prompt
-    z, ctl = prompt_to_prompt(pipe, inv, [target], **knobs)
-    mask = lists(ctl.last_mask[0]) if ctl.blends else None
-    return dict(target=target, knobs={IN_JS.get(k, k): x for k, x in knobs.items()} | dict(w=inv.w), mask=mask,
-                picture=lists(decode(pipe, z, 'pt')[0]))
+    from nulltext_nb.region import as_image, as_pixels, edit_region, give_back
+    z, ctl = edit_region(pipe, inv, target, region, **knobs)
+    picture = give_back(pipe, inv, as_image(inv.photo), decode(pipe, z)[0], ctl)
+    told = {IN_JS.get(k, k): x for k, x in knobs.items()} | dict(w=inv.w, region=flat(region))
+    return dict(target=target, knobs=told, mask=ctl and flat(ctl.mask), picture=flat(as_pixels(picture)))
 
 
-def a_run(pipe, image, T):
+def a_run(pipe, image, caption, edits, T):
     "An inversion and edits by the library."
-    import torch
-    from nulltext_nb.attention import AttentionStore, controlled, fold
-    from nulltext_nb.pipeline import embed, encode
-    from nulltext_nb.solvers import fit_residual, implicit_invert
-    from nulltext_nb.store import pack
-    z0, cond, null = encode(pipe, image), embed(pipe, CAT), embed(pipe, '')
-    path = implicit_invert(pipe, z0, cond, T)
-    seen = []
-    with controlled(pipe, AttentionStore()) as store:
-        found = fit_residual(pipe, path, cond, null, 3., cb=lambda step: seen.append(store.now.copy()))
-    wide = [m[1] for now in seen for m in now.values() if m.shape[-2] == 256]  # row 1 saw the caption
-    maps = fold(torch.stack(wide).sum(0)*len(seen)/len(wide), (16, 16))
-    inv = pack(pipe, found.path, found.phis, CAT, 3., extra=found.extra)
-    pixels = np.asarray(image).transpose(2, 0, 1)/255
-    return dict(pixels=lists(pixels), caption=CAT, T=T, z_T=lists(path[0][0]), maps=lists(maps),
-                edits=[an_edit(pipe, inv, **e) for e in EDITS])
+    from nulltext_nb.editing import invert
+    from nulltext_nb.pipeline import decode
+    from nulltext_nb.region import find_things, parts_of, source_maps
+    inv = invert(pipe, image, caption, T=T, w=3., progress=False)
+    things = [p.phrase for p in parts_of(pipe.tokenizer, caption, 'thing')]
+    found = find_things(pipe, inv, things, source_maps(pipe, inv))
+    return dict(pixels=flat(inv.photo), caption=caption, T=T, z_T=flat(inv.path[0]),
+                back=flat(decode(pipe, inv.path[-1][:1], 'pt')),
+                things=[dict(phrase=phrase, mask=flat(m)) for phrase, m in zip(things, found)],
+                edits=[an_edit(pipe, inv, **e) for e in edits])
+
+
+def pictures():
+    "Scenes by the artist whom the model has never seen, and an edit of each: those of the panel, and others by chance."
+    for scene, *pairs in LIVE_SCENES[1:]: yield scene, scene.swap(*pairs[0])
+    rng = np.random.default_rng(0)
+    while True:
+        scene = random_scene(rng, [HELD_OUT], styled=0.)
+        noun = scene.things[0].noun
+        other = rng.choice([word for word in WORLD.nouns if word not in scene.caption])
+        yield scene, scene.swap(noun, other) if not scene.things[0].look else scene.swap(scene.things[0].look, '')
 
 
 @pytest.fixture(scope='session')
@@ -113,8 +159,13 @@ def test_arithmetic_is_the_librarys(panel, tmp_path):
     node = shutil.which('node')
     if not node: (pytest.fail if NEEDED else pytest.skip)('node is not installed')
     pipe = load_pipe(device='cpu')
-    numbers = of_words(pipe.tokenizer) | of_steps(pipe, np.random.default_rng(0))
-    numbers['runs'] = [a_run(pipe, EXAMPLE.draw(), 5)]
+    rng = np.random.default_rng(0)
+    numbers = of_words(pipe.tokenizer) | of_steps(pipe, rng) | of_masks(rng)
+    painted = dict(target=CAT.replace('cat', 'owl'), region=a_mask())
+    anywhere = [dict(region='all', **e) for e in ANYWHERE]
+    numbers['runs'] = [a_run(pipe, EXAMPLE.draw(), CAT, [*EDITS, painted, *anywhere], 5)]
+    for scene, edited in islice(pictures(), MANY['panel_pictures']):
+        numbers['runs'].append(a_run(pipe, scene.draw(), scene.caption, [dict(target=edited.caption)], 20))
     file = tmp_path/'numbers.json'
     file.write_text(json.dumps(numbers), encoding='utf-8')
     env = os.environ | dict(NUMBERS=str(file), PANEL=str(panel))
@@ -252,6 +303,89 @@ def test_bad_input(visit, tmp_path):
     v.field('What it should show').fill('a cat on grass')
     v.press('Edit')
     v.told('Done')
+
+
+def test_where(visit):
+    "A region by words; words of neither caption are said."
+    v = visit()
+    v.press('Invert')
+    v.told('Inverted')
+    v.page.locator('summary', has_text='Settings').click()
+    v.field('The picture may change').select_option('named')
+    v.field('Words of a caption, with commas between').fill('cow')
+    v.press('Edit')
+    v.told('“cow” is in neither caption')
+    v.field('Words of a caption, with commas between').fill('cat')
+    v.field('What it should show').fill(CAT.replace('cat', 'owl'))
+    v.press('Edit')
+    v.told('Done')
+
+
+def test_a_scene_is_made(visit, tmp_path):
+    "Thing, look and place; the network may be gone once all is loaded; and an animation is its first picture."
+    v = visit()
+    v.page.locator('summary', has_text='Make a scene').click()
+    for name, word in dict(Thing='car', Look='green', Place='in the snow').items(): v.field(name).select_option(word)
+    v.told('Press Invert')
+    assert v.field('What the picture shows').input_value() == 'a green car in the snow'
+    drawn = v.pixels('.live-stage canvas')
+    middle = drawn[80:100, 44:84].mean((0, 1))
+    assert middle[1] > middle[0] and middle[1] > middle[2], 'the car is not green'
+    v.press('Invert')
+    v.told('Inverted')
+    v.page.context.set_offline(True)
+    v.field('What it should show').fill('a red car in the snow')
+    v.press('Edit')
+    v.told('Done')
+    v.page.context.set_offline(False)
+    still = [Image.new('RGB', (128, 128), c) for c in ('red', 'blue')]
+    still[0].save(tmp_path/'moves.gif', save_all=True, append_images=still[1:], duration=10_000)
+    v.field('My own').set_input_files(tmp_path/'moves.gif')
+    v.told('Say what the picture shows')
+    assert (v.pixels('.live-stage canvas')[64, 64] == (255, 0, 0)).all()
+
+
+def resident():
+    "Bytes of the largest renderer among our browser's processes."
+    def status(pid): return dict(re.findall(r'^(\w+):\s*(\d+)', Path(f'/proc/{pid}/status').read_text(), re.M))
+    parent, size = {}, {}
+    for entry in Path('/proc').glob('[0-9]*'):
+        try:
+            told, command = status(entry.name), (entry/'cmdline').read_text()
+        except OSError: continue  # it has ended
+        parent[entry.name] = told['PPid']
+        if '--type=renderer' in command: size[entry.name] = 1024*int(told['VmRSS'])
+    def ours(pid): return pid == str(os.getpid()) or pid in parent and ours(parent[pid])
+    return max(bytes for pid, bytes in size.items() if ours(pid))
+
+
+@pytest.mark.skipif(not Path('/proc').exists(), reason='memory is read from /proc')
+def test_many_edits(visit):
+    "Memory stays as it is, edit after edit."
+    v, sizes = visit(), []
+    v.press('Invert')
+    v.told('Inverted')
+    for i in range(MANY['presses']):
+        v.field('What it should show').fill(CAT.replace('cat', ('owl', 'dog')[i%2]))
+        v.press('Edit')
+        v.told('Editing')
+        v.told('Done')
+        sizes.append(resident())
+    print(f'{len(sizes)} edits: {sizes[0]/1e6:.0f} MB after the first, {sizes[-1]/1e6:.0f} MB after the last')
+    assert sizes[-1] < 1.2*sizes[0]
+
+
+@pytest.mark.parametrize('name', ('index', 'prompt2prompt'))
+def test_behind_a_button(browser, site, name):
+    "Pages about something else load the panel when it is asked for."
+    page, asked = browser.new_page(), []
+    page.on('request', lambda r: asked.append(r.url))
+    page.goto(site.replace('app/live', name))
+    page.wait_for_load_state('networkidle')
+    assert not [u for u in asked if u.endswith('model.json')]
+    page.get_by_role('button', name='Try it here').click()
+    page.get_by_text('Press Invert').wait_for()
+    page.close()
 
 
 def test_files_that_do_not_come(visit, panel):

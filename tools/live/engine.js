@@ -1,6 +1,6 @@
 // Inversion and editing as the pages have them, in the reader's browser: the networks are asked through `net`, which
 // `nets.js` makes; everything else is here. Latents are flat arrays of numbers (c·h·w), as in the pages `z`, `eps`.
-import {alignWords, blendTokens, wordWeights} from './words.js'
+import {alignWords, wordWeights} from './words.js'
 
 // ---- The scheduler
 
@@ -24,7 +24,7 @@ export function ddimPairs({num_train_timesteps: N, steps_offset}, T) {
 }
 
 const combine = (a, x, b, y) => x.map((xi, i) => a*xi + b*y[i])   // a·x + b·y
-const add = (x, y) => combine(1, x, 1, y)
+export const add = (x, y) => combine(1, x, 1, y)
 const subtract = (x, y) => combine(1, x, -1, y)
 
 // The clean latent, if `eps` is the noise in `z_t` (DDIM, eq. 12)
@@ -61,33 +61,41 @@ export async function implicitInvert(net, z0, cond, T, cb) {
   return path.reverse()   // path[0] is noise, path[T] the picture
 }
 
-// Both noises at every place of the path. What a guided step lacks follows from them in closed form: see `residual`
+// Shares of the path at which the library looks for things in the picture
+const AT = [0.5, 0.75, 0.9]
+
+// Both noises at every place of the path. What a guided step lacks follows from them in closed form: see `residual`.
+// `maps` (n·h·w) is where every word of the caption was seen, summed over the steps; `seen` has the maps of words and of
+// the picture at three of them, their mean
 export async function fitResidual(net, path, cond, phi, cb) {
-  const T = path.length - 1, noises = []
+  const T = path.length - 1, noises = [], at = AT.map(share => Math.floor(share*T)), seen = {maps: null, looks: null}
   let maps = null
+  const mean = (old, now) => (old ?? new Float32Array(now.length)).map((x, k) => x + now[k]/AT.length)
   for (const [i, [t]] of ddimPairs(net.schedule, T).entries()) {
-    const {eps: [eps_u, eps_c], maps: [, now]} = await net.unet([path[i], path[i]], t, [phi, cond])
-    noises.push([eps_u, eps_c])
-    maps = maps ? add(maps, now) : now
+    const {eps, ...now} = await net.unet([path[i], path[i]], t, [cond, phi])
+    noises.push(eps)
+    maps = maps ? add(maps, now.maps) : now.maps
+    for (const name in seen) if (at.includes(i)) seen[name] = mean(seen[name], now[name])
     await cb({stage: 'fit', i, total: T, z: path[i + 1]})
   }
-  return {noises, maps}   // maps (n·h·w): where every word of the caption was seen, summed over the steps
+  return {noises, maps, seen}
 }
 
-export async function invert(net, z0, caption, T, cb) {
-  const [cond, phi] = await net.embed([caption, ''])
+// `photo` is the picture's pixels (3·H·W), 0 to 1
+export async function invert(net, photo, caption, T, cb) {
+  const [cond, phi] = await net.embed([caption, '']), z0 = await net.encode(photo)
   const path = await implicitInvert(net, z0, cond, T, cb)
-  return {caption, T, cond, phi, path, ...await fitResidual(net, path, cond, phi, cb)}
+  return {caption, T, photo, cond, phi, path, ...await fitResidual(net, path, cond, phi, cb)}
 }
 
 // What step i adds so that the guided step lands on the path
 export function residual(net, inv, i, w) {
-  const [t, s] = ddimPairs(net.schedule, inv.T)[i]
-  const eps = guide(...inv.noises[i], w)
+  const [t, s] = ddimPairs(net.schedule, inv.T)[i], [eps_c, eps_u] = inv.noises[i]
+  const eps = guide(eps_u, eps_c, w)
   return subtract(inv.path[i + 1], ddimStep(inv.path[i], eps, abarAt(net.abar, t), abarAt(net.abar, s)))
 }
 
-// ---- Where an edit may go
+// ---- The edit
 
 // A word's map (h·w) from those of all tokens (n·h·w)
 export function wordMap(maps, tokens, hw) {
@@ -96,36 +104,8 @@ export function wordMap(maps, tokens, hw) {
   return out
 }
 
-// Where a map (h·w) is high, widened by one position
-export function blendMask(map, hw, threshold = 0.4) {
-  const inside = x => x >= 0 && x < hw
-  const wide = map.map((_, k) => {
-    const [y, x] = [Math.floor(k/hw), k%hw]
-    let most = -Infinity
-    for (const dy of [-1, 0, 1]) for (const dx of [-1, 0, 1]) {
-      if (inside(y + dy) && inside(x + dx)) most = Math.max(most, map[(y + dy)*hw + x + dx])
-    }
-    return most
-  })
-  const high = threshold*wide.reduce((a, b) => Math.max(a, b))
-  return wide.map(value => value >= high ? 1 : 0)
-}
-
-// The mask (h·w), 0 to 1: where the blend words look in source or target, and inside the painted mask
-export function localMask(sums, [inSource, inTarget], painted, hw, threshold) {
-  const looked = [inSource, inTarget].flatMap((tokens, row) => tokens.length ? [blendMask(wordMap(sums[row], tokens, hw), hw, threshold)] : [])
-  const words = looked.length ? looked.reduce((a, b) => a.map((x, k) => Math.max(x, b[k]))) : new Float32Array(hw*hw).fill(1)
-  return painted ? words.map((x, k) => x*painted[k]) : words
-}
-
 // The edit inside the mask, the source outside
 export const blendBack = (z, source, mask) => z.map((x, k) => source[k] + mask[k%mask.length]*(x - source[k]))
-
-// ---- The edit
-
-// `blend` is a phrase or a pair of phrases, `tokens` the same as positions, `painted` a mask (h·w), 0 to 1
-export const KNOBS = {kind: 'replace', tauCross: 0.8, tauSelf: 0.4, w: 3, weights: {}, blend: null, tokens: null,
-  painted: null, threshold: 0.4}
 
 // How many of T steps a share is; halves go to the even number, as Python's `round`
 export function stepsOf(share, T) {
@@ -133,37 +113,44 @@ export function stepsOf(share, T) {
   return x - low === 0.5 ? low + low%2 : Math.round(x)
 }
 
-// What the UNet is told of step i: the maps that the edit takes over from the source. Told nothing, it is itself
-export function mkControls(net, inv, target, {kind, tauCross, tauSelf, weights}) {
-  const {n} = net.tok, {A, own} = alignWords(net.tok, inv.caption, target, kind)
-  const free = {A: new Float32Array(n*n), own: new Float32Array(n).fill(1)}
-  const factors = wordWeights(net.tok, target, weights)
-  return i => ({...(i < stepsOf(tauCross, inv.T) ? {A, own} : free), weights: factors, held: +(i < stepsOf(tauSelf, inv.T))})
+export const KNOBS = {kind: 'replace', tauCross: 0.8, tauSelf: 0.4, w: 3, weights: {}}
+
+// What the UNet is told at every step: the maps that the edit takes over from the source. Told nothing, it is itself
+export class PromptToPrompt {
+  constructor(net, inv, target, knobs = {}) {
+    this.knobs = {...KNOBS, ...knobs}
+    const {kind, tauCross, tauSelf, weights} = this.knobs
+    Object.assign(this, {net, inv, target, mask: null}, alignWords(net.tok, inv.caption, target, kind))
+    this.weights = wordWeights(net.tok, target, weights)
+    this.untilCross = stepsOf(tauCross, inv.T)
+    this.untilSelf = stepsOf(tauSelf, inv.T)
+  }
+  // Are the source's maps needed?
+  needsSource(i) { return i < Math.max(this.untilCross, this.untilSelf) }
+  told(i) {
+    const {A, own, weights} = this, words = i < this.untilCross ? {A, own} : {}
+    return {...words, weights, held: +(i < this.untilSelf)}
+  }
+  begin(z) { return z }
+  afterStep() {}
 }
 
 // Walk the source's path again with the edit beside it (Prompt-to-Prompt, alg. 1). The UNet sees three rows, the source,
 // the edit, and the edit under the null text; two where the source's maps are not needed
-export async function edit(net, inv, target, knobs, cb) {
-  knobs = {...KNOBS, ...knobs}
-  const {w, painted, threshold, tauCross, tauSelf} = knobs
-  const [cond] = await net.embed([target])
-  const controls = mkControls(net, inv, target, knobs)
-  const tokens = knobs.tokens ?? blendTokens(net.tok, inv.caption, target, knobs.blend)
-  const blends = tokens.some(some => some.length)
-  let z = inv.path[0], sums = null, mask = null
+export async function editLoop(net, inv, ctl, cb) {
+  const [cond] = await net.embed([ctl.target]), {w} = ctl.knobs
+  let z = ctl.begin(inv.path[0])
   for (const [i, [t, s]] of ddimPairs(net.schedule, inv.T).entries()) {
-    const source = blends || i < stepsOf(Math.max(tauCross, tauSelf), inv.T)
+    const source = ctl.needsSource(i)
     const rows = source ? [inv.path[i], z, z] : [z, z]
-    const words = source ? [inv.cond, cond, inv.phi] : [inv.phi, cond]
-    const {eps, maps} = await net.unet(rows, t, words, controls(i))
-    const noise = guide(source ? eps[2] : eps[0], eps[1], w), abar_s = abarAt(net.abar, s)
-    z = add(ddimStep(z, noise, abarAt(net.abar, t), abar_s), residual(net, inv, i, w))
-    if (blends) sums = sums ? sums.map((sum, row) => add(sum, maps[row])) : maps
-    if (blends || painted) {
-      mask = localMask(sums, tokens, painted, net.hw, threshold)
-      z = blendBack(z, inv.path[i + 1], mask)
-    }
-    await cb({stage: 'edit', i, total: inv.T, z, mask, clean: predZ0(z, noise, abar_s)})
+    const words = source ? [inv.cond, cond, inv.phi] : [cond, inv.phi]
+    const {eps, ...seen} = await net.unet(rows, t, words, ctl.told(i))
+    const [eps_c, eps_u] = eps.slice(-2), noise = guide(eps_u, eps_c, w), abar_s = abarAt(net.abar, s)
+    z = ddimStep(z, noise, abarAt(net.abar, t), abar_s)
+    if (inv.noises) z = add(z, residual(net, inv, i, w))
+    ctl.afterStep(i, seen)
+    if (ctl.mask) z = blendBack(z, inv.path[i + 1], ctl.mask)
+    await cb({stage: 'edit', i, total: inv.T, z, clean: predZ0(z, noise, abar_s)})
   }
-  return {z, mask}
+  return z
 }

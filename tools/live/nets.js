@@ -27,7 +27,8 @@ export async function mkNet(ort, facts, read) {
     return real(all, rows.length, ...dims)
   }
   const split = (all, size) => Array.from({length: all.length/size}, (_, i) => all.slice(i*size, (i + 1)*size))
-  const nothing = {A: new Float32Array(n*n), own: new Float32Array(n).fill(1), weights: new Float32Array(n).fill(1), held: 0}
+  const nothing = {A: new Float32Array(n*n), own: new Float32Array(n).fill(1), weights: new Float32Array(n).fill(1), held: 0,
+    areas: new Float32Array(4*hw*hw), closed: new Float32Array(n*hw*hw)}
 
   return {
     tok, schedule, abar: mkAbar(schedule), hw, side,
@@ -40,13 +41,15 @@ export async function mkNet(ort, facts, read) {
     async encode(pixels) { return (await sessions.encoder.run({image: real(pixels, 1, 3, side, side)})).z0.data },
     // And back
     async decode(z0) { return (await sessions.decoder.run({z0: real(z0, 1, c, hw, hw)})).image.data },
-    // The noise in every row at time `t`, under its words; the maps of all words in the first two rows, (n·h·w)
-    async unet(rows, t, words, controls = nothing) {
-      const {A, own, weights, held} = controls
-      const {eps, maps} = await sessions.unet.run({
+    // The noise in every row at time `t`, under its words; and in the edit, or the first row of two, where every word looks,
+    // `maps` (n·h·w), and where the picture does, `looks` (hw·hw)
+    async unet(rows, t, words, controls = {}) {
+      const {A, own, weights, held, areas, closed} = {...nothing, ...controls}
+      const {eps, maps, looks} = await sessions.unet.run({
         z: stack(rows, c, hw, hw), t: whole([t], 1), cond: stack(words, n, width),
-        A: real(A, 1, n, n), own: real(own, 1, n), weights: real(weights, 1, n), held: real([held], 1)})
-      return {eps: split(eps.data, c*hw*hw), maps: split(maps.data, n*hw*hw)}
+        A: real(A, 1, n, n), own: real(own, 1, n), weights: real(weights, 1, n), held: real([held], 1),
+        areas: real(areas, 4, hw, hw), closed: real(closed, n, hw, hw)})
+      return {eps: split(eps.data, c*hw*hw), maps: maps.data, looks: looks.data}
     }
   }
 }

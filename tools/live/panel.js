@@ -37,6 +37,27 @@
     p.imageSmoothingQuality = 'high'
     p.drawImage(picture, (w - s)/2, (h - s)/2, s, s, 0, 0, SIDE, SIDE)
   }
+  // A drawing from the sheet, standing on its foot in the middle of a place; its shadow as page Scenes has it
+  const stand = (at, thing, place) => {
+    const p = pen(at), [x, y, size] = [SIDE/2, Math.round(0.86*SIDE), thing.width]
+    p.drawImage(place, 0, 0)
+    const shade = p.createRadialGradient(0, 0, 0, 0, 0, 1.25)
+    shade.addColorStop(0.2, 'rgb(0 0 0 / .35)')
+    shade.addColorStop(1, 'rgb(0 0 0 / 0)')
+    p.save()
+    p.translate(x, y - 0.01*SIDE)
+    p.scale(0.4*size, 0.1*size)
+    p.fillStyle = shade
+    p.fillRect(-1.25, -1.25, 2.5, 2.5)
+    p.restore()
+    p.drawImage(thing, x - size/2, y - size)
+  }
+  const part = (sheet, column, row, side) => {
+    const out = canvas(side)
+    pen(out).drawImage(sheet, column*side, row*side, side, side, 0, 0, side, side)
+    return out
+  }
+  const article = phrase => `${/^[aeiou]/.test(phrase) ? 'an' : 'a'} ${phrase}`
   const decoded = async (address, what) => {
     const picture = el('img', {src: address})
     try { await picture.decode() } catch { throw new Error(`${what} is no picture that this browser can read`) }
@@ -48,7 +69,7 @@
 
   class Panel {
     constructor(box, facts) {
-      Object.assign(this, {box, facts, job: 0, waiting: null, maps: null, hw: 16, lit: null})
+      Object.assign(this, {box, facts, job: 0, waiting: null, maps: null, hw: 16, lit: null, sheets: {}})
       this.build()
     }
 
@@ -93,28 +114,47 @@
     }
     settings() {
       const [w, wRow] = this.knob('Guidance', 1.5, 7.5, 0.5, 3)
+      const [renew, renewRow] = this.knob('Fresh noise (renew)', 0, 1, 0.05, 0.8)
+      const [hold, holdRow] = this.knob('Layout held where a look changes (hold)', 0, 1, 0.05, 0.9)
+      const [seed, seedRow] = this.knob('Throw of the noise (seed)', 0, 20, 1, 0)
       const [cross, crossRow] = this.knob('Words held in place (tau_cross)', 0, 1, 0.05, 0.8)
       const [self, selfRow] = this.knob('Layout held (tau_self)', 0, 1, 0.05, 0.4)
       const [weight, weightRow] = this.knob('Its weight', -2, 4, 0.5, 1)
       const [steps, stepsRow] = this.knob('Steps of the inversion', 5, 50, 5, 20)
       steps.addEventListener('change', () => this.changed())
-      const choices = {words: 'where the changed words look', paint: 'where I paint', all: 'everywhere'}
+      const choices = {words: 'where the captions differ', named: 'where these words are', paint: 'where I paint', all: 'everywhere'}
       const options = Object.entries(choices).map(([value, text]) => el('option', {value}, text))
       const where = el('select', {class: 'form-select', 'aria-label': 'The picture may change', onchange: () => this.painting()}, ...options)
+      const names = el('input', {type: 'text', class: 'form-control', maxLength: 200, autocomplete: 'off', placeholder: 'cat, red balloon'})
       const word = el('select', {class: 'form-select', 'aria-label': 'A word to weigh'})
-      const clear = el('button', {type: 'button', class: 'btn btn-outline-secondary btn-sm', onclick: () => this.unpaint()}, 'Clear the paint')
-      this.knobs = {w, cross, self, where, word, weight, steps}
-      this.clear = clear
-      return el('details', {}, el('summary', {}, 'Settings'), this.labelled('The picture may change', where), clear,
-        wRow, crossRow, selfRow, this.labelled('A word to weigh', word), weightRow, stepsRow)
+      this.clear = el('button', {type: 'button', class: 'btn btn-outline-secondary btn-sm', onclick: () => this.unpaint()}, 'Clear the paint')
+      this.knobs = {w, renew, hold, seed, cross, self, where, names, word, weight, steps}
+      this.named = this.labelled('Words of a caption, with commas between', names)
+      this.ofRegion = [renewRow, holdRow, seedRow]
+      this.ofAll = [crossRow, selfRow]
+      return el('details', {}, el('summary', {}, 'Settings'), this.labelled('The picture may change', where), this.named, this.clear,
+        wRow, ...this.ofRegion, ...this.ofAll, this.labelled('A word to weigh', word), weightRow, stepsRow)
     }
     pictures() {
       const one = (scene, i) => el('label', {}, el('input', {type: 'radio', name: 'live-scene', onchange: () => this.choose(i)}),
         el('img', {src: new URL(scene.file, base).href, alt: scene.caption, width: 64, height: 64}))
       this.file = el('input', {type: 'file', accept: 'image/*', onchange: () => this.upload()})
       this.scenes = this.facts.scenes.map(one)
-      return el('fieldset', {class: 'live-scenes'}, el('legend', {}, 'Choose a picture, or bring one'), ...this.scenes,
-        el('label', {class: 'live-own btn btn-outline-secondary'}, this.file, 'My own'))
+      return el('fieldset', {class: 'live-scenes'}, el('legend', {}, 'Choose a picture, make one, or bring one'), ...this.scenes,
+        el('label', {class: 'live-own btn btn-outline-secondary'}, this.file, 'My own'), this.maker())
+    }
+    maker() {
+      const {words, looks} = this.facts, choice = name => el('select', {class: 'form-select', 'aria-label': name, onchange: () => this.make()})
+      const [noun, look, place] = ['Thing', 'Look', 'Place'].map(choice)
+      const fill = (at, options) => at.replaceChildren(...options.map(value => el('option', {value}, value || 'as drawn')))
+      fill(noun, words.nouns)
+      fill(place, words.places)
+      const of = () => fill(look, looks[noun.value])
+      noun.addEventListener('change', of, {capture: true})   // before the scene is made
+      of()
+      this.made = {noun, look, place}
+      return el('details', {class: 'live-maker'}, el('summary', {}, 'Make a scene'), el('div', {class: 'live-row'}, noun, look, place,
+        el('button', {type: 'button', class: 'btn btn-outline-secondary', onclick: () => this.make()}, 'Draw')))
     }
     say(text, problem = false) {
       this.status.textContent = text
@@ -137,6 +177,26 @@
         this.say('Press Invert: the picture is walked back to noise.')
       })
     }
+    async make() {
+      await this.safely(async () => {
+        const [noun, look, place] = ['noun', 'look', 'place'].map(name => this.made[name].value), {facts} = this
+        const sheet = name => this.sheets[name] ??= decoded(new URL(`${name}?${facts.version}`, base), name)
+        const [things, places] = await Promise.all(['things.webp', 'places.webp'].map(sheet))
+        const at = [facts.looks[noun].indexOf(look), facts.words.nouns.indexOf(noun)]
+        stand(this.before, part(things, ...at, facts.cell), part(places, facts.words.places.indexOf(place), 0, SIDE))
+        this.stranger(`${article(`${look} ${noun}`.trim())} ${place}`)
+        this.say('Press Invert: the picture is walked back to noise.')
+      })
+    }
+    // A picture that is none of the eight
+    stranger(caption) {
+      this.scenes.forEach(label => { label.firstChild.checked = false })
+      this.scene = null
+      this.ideas.replaceChildren()
+      this.caption.value = this.target.value = caption
+      this.changed()
+      this.weighable()
+    }
     async upload() {
       await this.safely(async () => {
         const [file] = this.file.files
@@ -146,11 +206,7 @@
           URL.revokeObjectURL(address)
           this.file.value = ''
         }
-        this.scenes.forEach(label => { label.firstChild.checked = false })
-        this.scene = null
-        this.ideas.replaceChildren()
-        this.caption.value = this.target.value = ''
-        this.changed()
+        this.stranger('')
         this.say('Say what the picture shows, in words that the model knows, and press Invert.')
       })
     }
@@ -171,7 +227,11 @@
 
     // ---- The mask
     painting() {
-      this.paint.hidden = this.clear.hidden = this.knobs.where.value !== 'paint'
+      const where = this.knobs.where.value
+      this.paint.hidden = this.clear.hidden = where !== 'paint'
+      this.named.hidden = where !== 'named'
+      for (const row of this.ofRegion) row.hidden = where === 'all'
+      for (const row of this.ofAll) row.hidden = where !== 'all'
       this.paint.onpointerdown = this.paint.onpointermove = event => {
         if (!event.buttons) return
         event.preventDefault()
@@ -183,15 +243,23 @@
       }
     }
     unpaint() { pen(this.paint).clearRect(0, 0, SIDE, SIDE) }
-    painted() {
-      if (this.knobs.where.value !== 'paint') return null
-      const {data} = pen(this.paint).getImageData(0, 0, SIDE, SIDE), {hw} = this, cell = SIDE/hw
-      const mask = new Float32Array(hw*hw)
-      for (let k = 0; k < SIDE*SIDE; k++) {
-        mask[Math.floor(k/SIDE/cell)*hw + Math.floor(k%SIDE/cell)] += (data[4*k + 3] > 127)/cell**2
-      }
+    // Where the edit may go: phrases, a mask (H·W), 'all', or null for what the captions say
+    region() {
+      const {where, names} = this.knobs
+      if (where.value === 'all') return 'all'
+      if (where.value === 'named') return names.value.split(',').map(name => name.trim()).filter(Boolean)
+      if (where.value !== 'paint') return null
+      const {data} = pen(this.paint).getImageData(0, 0, SIDE, SIDE)
+      const mask = Float32Array.from({length: SIDE*SIDE}, (_, k) => +(data[4*k + 3] > 127))
       if (!mask.some(Boolean)) throw new Error('nothing is painted: paint on the picture where it may change')
       return mask
+    }
+    // What the engine is told, in its names
+    chosen() {
+      const {w, renew, hold, seed, cross, self, word, weight} = this.knobs, region = this.region()
+      const weights = word.value && +weight.value !== 1 ? {[word.value]: +weight.value} : {}
+      const more = region === 'all' ? {tauCross: +cross.value, tauSelf: +self.value} : {renew: +renew.value, hold: +hold.value, seed: +seed.value}
+      return {region, w: +w.value, weights, ...more}
     }
 
     // ---- The two jobs
@@ -267,14 +335,13 @@
     }
     edit() {
       return this.safely(async () => {
-        const target = this.target.value.trim(), {w, cross, self, where, word, weight} = this.knobs
+        const target = this.target.value.trim()
         if (!target) throw new Error('say what the picture should show')
-        const weights = word.value && +weight.value !== 1 ? {[word.value]: +weight.value} : {}
-        const knobs = {w: +w.value, tauCross: +cross.value, tauSelf: +self.value, weights, painted: this.painted()}
+        const knobs = this.chosen()
         this.lightUp(null)
         this.doing = 'Editing'
         const start = performance.now()
-        const found = await this.ask('edit', {target, knobs, where: where.value})
+        const found = await this.ask('edit', {target, knobs})
         this.showAfter(found.picture)
         this.save.disabled = false
         this.remember(target)
@@ -336,8 +403,8 @@
       if (what.caption) this.caption.value = what.caption
       if (what.to) this.target.value = what.to
       this.weighable()
-      for (const name of ['w', 'cross', 'self', 'weight', 'steps']) if (what[name]) this.knobs[name].set(what[name])
-      for (const name of ['where', 'word']) if (what[name]) this.knobs[name].value = what[name]
+      for (const name of ['w', 'renew', 'hold', 'seed', 'cross', 'self', 'weight', 'steps']) if (what[name]) this.knobs[name].set(what[name])
+      for (const name of ['where', 'names', 'word']) if (what[name]) this.knobs[name].value = what[name]
       this.painting()
     }
   }
@@ -355,5 +422,14 @@
     if (!answer?.ok) return instead(box, 'The model of this page is missing: this copy of the site was built without it.')
     await new Panel(box, await answer.json()).follow()
   }
-  document.querySelectorAll('[data-live]').forEach(open)
+  // Where the page is about something else, the panel waits behind a button
+  const offer = box => {
+    const press = () => {
+      button.disabled = true
+      open(box)
+    }
+    const button = el('button', {type: 'button', class: 'btn btn-primary', onclick: press}, 'Try it here')
+    box.append(button)
+  }
+  for (const box of document.querySelectorAll('[data-live]')) (box.dataset.live === 'later' ? offer : open)(box)
 })()

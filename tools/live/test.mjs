@@ -6,9 +6,13 @@ import {join} from 'node:path'
 import {test} from 'node:test'
 import {pathToFileURL} from 'node:url'
 
-import {blendMask, ddimPairs, ddimStep, edit, guide, invert, mkAbar, stepsOf} from './engine.js'
+import {weighed, whatChanged} from './captions.js'
+import {ddimPairs, ddimStep, guide, invert, mkAbar, stepsOf} from './engine.js'
+import {byColour, grown, guidedFilter, outline, planes, restore, widened} from './masks.js'
 import {mkNet, unzipped} from './nets.js'
-import {Tokenizer, alignWords, blendTokens, changedTokens, findWords, promptWords, unknownWords, wordWeights} from './words.js'
+import {randn} from './random.js'
+import {edit, findThings, giveBack} from './region.js'
+import {Tokenizer, alignWords, findWords, promptWords, unknownWords, wordWeights} from './words.js'
 
 const file = name => readFileSync(join(process.env.PANEL, name))
 const facts = JSON.parse(file('model.json')), numbers = JSON.parse(readFileSync(process.env.NUMBERS))
@@ -43,31 +47,34 @@ test('tokens and words', () => {
   assert.throws(() => findWords(tok, 'a cat', 'dog'), /not in/)
 })
 
-test('alignment, weights, words to blend by', () => {
+test('alignment and weights', () => {
   for (const {source, target, kind, A, own} of numbers.aligned) {
     const got = alignWords(tok, source, target, kind)
     near(got.A, A.flat(), 1e-6, `${source} → ${target}`)
     near(got.own, own.map(Number), 0, `${source} → ${target}`)
   }
   for (const {prompt, weights, factors} of numbers.weighted) near(wordWeights(tok, prompt, weights), factors, 0)
-  for (const {source, target, blend, tokens} of numbers.blends) {
-    assert.deepEqual(blendTokens(tok, source, target, blend), tokens)
+})
+
+test('what captions say differently', () => {
+  for (const {source, target, changes, weights, weighed: moved} of numbers.captions) {
+    if (changes) assert.deepEqual(whatChanged(tok, source, target), changes)
+    else assert.throws(() => whatChanged(tok, source, target), /nothing of/)
+    assert.deepEqual(weighed(tok, source, target, weights), moved)
   }
 })
 
-test('where a map is high', () => {
-  for (const {map, threshold, mask} of numbers.masks) near(blendMask(Float32Array.from(map), 16, threshold), mask.map(Number), 0)
-})
+test('noise', () => { for (const {seed, noise} of numbers.noise) near(randn(noise.length, seed), noise, 1e-5) })
 
-test('what differs, up to its noun', () => {
-  const at = (a, b, more) => changedTokens(tok, a, b, more).map((tokens, i) => promptWords(tok, i ? b : a)
-    .filter(([, own]) => own.some(p => tokens.includes(p))).map(([word]) => word).join(' '))
-  const cat = 'a cat and a red balloon on grass'
-  assert.deepEqual(at(cat, 'a dog and a red balloon on grass'), ['cat', 'dog'])
-  assert.deepEqual(at(cat, 'a cat and a blue balloon on grass'), ['red balloon', 'blue balloon'])
-  assert.deepEqual(at('a cat on grass', 'a golden cat on grass'), ['', 'golden cat'])
-  assert.deepEqual(at(cat, cat, {weights: {red: 2}}), ['', 'red balloon'])
-  assert.deepEqual(at(cat, `a watercolour of ${cat}`, {styles: facts.words.styles}), ['', ''])
+test('masks', () => {
+  const given = Object.fromEntries(Object.entries(numbers.masks).map(([name, x]) => [name, Float64Array.from(x)]))
+  const {m, p, alike, photo, back, edited} = given, picture = planes(photo)
+  near(guidedFilter(picture, p, 8), given.guided, 1e-4, 'guided filter')
+  near(outline(m, picture), given.outline, 2e-3, 'outline')
+  near(widened(p, 3), given.widened, 0, 'widened')
+  near(byColour(p, picture), given.coloured, 1e-4, 'by colour')
+  near(grown(p.map(x => +(x > 0.99)), alike), given.grown, 0, 'grown')
+  near(restore(photo, back, edited, p).map(x => Math.min(1, Math.max(0, x))), given.restored, 3e-3, 'restore')
 })
 
 test('words that nobody taught the model', () => {
@@ -81,17 +88,21 @@ test('whole inversions and edits', async t => {
   ort.env.wasm.numThreads = 1
   ort.env.wasm.wasmBinary = await unzipped(file('ort-wasm-simd-threaded.wasm.gz'))
   const net = await mkNet(ort, facts, async name => file(name))
-  for (const {pixels, caption, T, z_T, maps, edits} of numbers.runs) {
-    const z0 = await net.encode(Float32Array.from(pixels.flat(2)))
-    const inv = await invert(net, z0, caption, T, () => {})
-    near(inv.path[0], z_T.flat(2), 5e-2, caption)   // the autoencoder travels in 16 bits
-    near(inv.maps, maps.flat(2), 2e-3*T, caption)   // a sum over the steps
+  const alike = (a, b) => a.filter((x, k) => Math.abs(x - b[k]) < 0.5).length/b.length
+  for (const {pixels, caption, T, z_T, back, things, edits} of numbers.runs) {
+    const inv = await invert(net, Float32Array.from(pixels), caption, T, () => {})
+    near(inv.path[0], z_T, 5e-2, caption)   // the autoencoder travels in 16 bits
+    const same = psnr(await net.decode(inv.path.at(-1)), back)
+    t.diagnostic(`${caption}: ${same.toFixed(1)} dB`)
+    assert.ok(same >= 40, `${caption}: ${same} dB`)
+    const found = findThings(net, inv, things.map(({phrase}) => phrase))
+    things.forEach(({phrase, mask}, i) => assert.ok(alike(found[i], mask) >= 0.98, `${phrase}: ${alike(found[i], mask)}`))
     for (const {target, knobs, picture, mask} of edits) {
-      const made = await edit(net, inv, target, knobs, () => {})
-      const db = psnr(await net.decode(made.z), picture.flat(2))
+      const {z, ctl} = await edit(net, inv, target, knobs)
+      const db = psnr(await giveBack(net, inv, await net.decode(z), ctl), picture)
       t.diagnostic(`${caption} → ${target}: ${db.toFixed(1)} dB`)
       assert.ok(db >= 40, `${target}: ${db} dB`)
-      if (mask) assert.ok(made.mask.filter((x, k) => x === mask.flat()[k]).length >= 0.98*256)
+      if (mask) assert.ok(alike(ctl.mask, mask) >= 0.98, `${target}: mask`)
     }
   }
 })

@@ -1,6 +1,6 @@
 // From a caption to tokens, and from two captions to the columns of attention that one takes over from the other.
-// The names are those of the pages: `promptWords`, `findWords` (Attention), `pairWords`, `alignWords`, `wordWeights`,
-// `blendTokens` (Prompt-to-Prompt).
+// The names are those of the pages: `promptWords`, `findWords` (Attention), `pairWords`, `alignWords`, `wordWeights`
+// (Prompt-to-Prompt).
 
 // ---- Byte-pair encoding, as CLIP does it
 
@@ -83,7 +83,7 @@ export function findWords(tok, prompt, phrase) {
   return at.flatMap(i => words.slice(i, i + want.length).flatMap(([, tokens]) => tokens))
 }
 
-const hasPhrase = (tok, prompt, phrase) => {
+export const hasPhrase = (tok, prompt, phrase) => {
   try { return findWords(tok, prompt, phrase).length > 0 } catch { return false }
 }
 
@@ -103,7 +103,7 @@ function longestRun(a, b, [i0, i1, j0, j1]) {
 }
 
 // Stretches [i0, i1, j0, j1, equal?] that cover both lists
-function stretches(a, b, span = [0, a.length, 0, b.length]) {
+export function stretches(a, b, span = [0, a.length, 0, b.length]) {
   const [i0, i1, j0, j1] = span
   if (i0 === i1 && j0 === j1) return []
   const [i, j, k] = longestRun(a, b, span)
@@ -158,37 +158,6 @@ export function wordWeights(tok, prompt, weights = {}) {
   const out = new Float32Array(tok.n).fill(1)
   for (const [word, x] of Object.entries(weights)) findWords(tok, prompt, word).forEach(p => { out[p] = x })
   return out
-}
-
-// Token positions of the words to blend by, in the source and in the target: a phrase, or a pair of phrases
-export function blendTokens(tok, source, target, blend) {
-  if (!blend) return [[], []]
-  if (typeof blend === 'string') blend = [blend, hasPhrase(tok, target, blend) ? blend : '']
-  return blend.map((phrase, i) => phrase ? findWords(tok, i ? target : source, phrase) : [])
-}
-
-// ---- Where an edit belongs, from the captions alone
-
-const BETWEEN = new Set('a an the and next to on in at under over behind of with before , .'.split(' '))
-
-// Token positions, in source and target, of the words that differ or are weighted, each with the words after it up to
-// its noun, so that `red` means the red thing; nothing where a style changes, for that is everywhere
-export function changedTokens(tok, source, target, {weights = {}, styles = []} = {}) {
-  const src = promptWords(tok, source), tgt = promptWords(tok, target)
-  const styled = text => styles.filter(style => hasPhrase(tok, text, style)).join()
-  if (styled(source) !== styled(target)) return [[], []]
-  const upToNoun = (words, i) => {
-    const found = []
-    for (; i < words.length && !BETWEEN.has(words[i][0]); i++) found.push(...words[i][1])
-    return found
-  }
-  const pairs = pairWords(src.map(([w]) => w), tgt.map(([w]) => w))
-  const differ = pairs.filter(([old, now]) => old.map(i => src[i][0]).join() !== now.map(j => tgt[j][0]).join())
-  const weighted = Object.keys(weights).filter(word => weights[word] !== 1).flatMap(word => findWords(tok, target, word))
-  const inSource = differ.flatMap(([old]) => old.flatMap(i => upToNoun(src, i)))
-  const inTarget = differ.flatMap(([, now]) => now.flatMap(j => upToNoun(tgt, j)))
-  const alone = tgt.flatMap(([, tokens], j) => tokens.some(p => weighted.includes(p)) ? upToNoun(tgt, j) : [])
-  return [[...new Set(inSource)], [...new Set([...inTarget, ...alone])]]
 }
 
 // ---- Words that the model has never seen

@@ -1,9 +1,10 @@
 // The panel's worker: the model lives here, so that the page never waits. One job at a time; a new one, or `stop`, ends
 // the one that runs before its next step.
 import * as ort from './ort.wasm.bundle.min.mjs'
-import {edit, invert, wordMap} from './engine.js'
+import {invert, wordMap} from './engine.js'
 import {mkNet, unzipped} from './nets.js'
-import {changedTokens, promptWords, unknownWords} from './words.js'
+import {edit, giveBack} from './region.js'
+import {promptWords, unknownWords} from './words.js'
 
 const ENGINE = 'ort-wasm-simd-threaded.wasm.gz'
 const PREVIEW = 4   // steps from one preview to the next
@@ -54,29 +55,27 @@ const jobs = {
   async invert(id, {facts, pixels, caption, T}) {
     const net = await model(id, facts)
     inv = null
-    const z0 = await net.encode(pixels)
     const cb = async ({stage, i, total}) => {
       said(id, 'step', {i: stage === 'invert' ? i : total + i, total: 2*total})
       await mayGoOn(id)
     }
-    inv = await invert(net, z0, caption, T, cb)
+    inv = await invert(net, pixels, caption, T, cb)
     const at = tokens => wordMap(inv.maps, tokens, net.hw)
     const words = promptWords(net.tok, caption).map(([word, tokens]) => ({word, map: at(tokens)}))
-    said(id, 'done', {words, hw: net.hw, picture: await net.decode(z0), unknown: unknownWords(net.tok, caption, facts.known)})
+    said(id, 'done', {words, hw: net.hw, unknown: unknownWords(net.tok, caption, facts.known)})
   },
 
-  async edit(id, {facts, target, knobs, where}) {
+  async edit(id, {facts, target, knobs}) {
     const net = await model(id, facts)
     if (!inv) throw new Error('invert a picture first')
-    const {weights} = knobs
-    if (where === 'words') knobs.tokens = changedTokens(net.tok, inv.caption, target, {weights, styles: facts.words.styles})
     const cb = async ({i, total, clean}) => {
       const preview = i%PREVIEW === 1 ? await net.decode(clean) : null
       said(id, 'step', {i, total, preview})
       await mayGoOn(id)
     }
-    const {z, mask} = await edit(net, inv, target, knobs, cb)
-    said(id, 'done', {picture: await net.decode(z), mask, hw: net.hw, unknown: unknownWords(net.tok, target, facts.known)})
+    const {z, ctl} = await edit(net, inv, target, knobs, cb)
+    const picture = await giveBack(net, inv, await net.decode(z), ctl)
+    said(id, 'done', {picture, mask: ctl?.mask, unknown: unknownWords(net.tok, target, facts.known)})
   }
 }
 
