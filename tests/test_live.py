@@ -27,10 +27,10 @@ PAIRS = [(CAT, 'a dog and a red balloon on grass'), (CAT, 'a cat on grass'),
          ('a house in the snow', 'a castle in a forest at sunset'),
          ('', 'a cat'), ('a cat', ''), ('a pineapple on grass', 'a watermelon and a pineapple on grass')]
 EDITS = [dict(target=CAT.replace('red', 'blue')),
-         dict(target=CAT.replace('cat', 'owl'), seed=3),
+         dict(target=CAT.replace('a cat', 'an owl'), seed=3),
          dict(target=CAT.replace('on grass', 'on the beach'), renew=0.5),
          dict(target='a cat on grass'),
-         dict(target=CAT.replace('cat', 'owl'), region=['cat']),
+         dict(target=CAT.replace('a cat', 'an owl'), region=['cat']),
          dict(target=f'a watercolour of {CAT}'),
          dict(target=CAT, weights={'red': -0.5})]
 ANYWHERE = [dict(target=CAT.replace('on grass', 'on the beach'), tau_cross=0.9),
@@ -66,7 +66,7 @@ def of_words(tok):
 
 def differences(tok, source, target):
     "What the library says that two captions say differently, or None where it refuses."
-    from nulltext_nb.region import weighed, what_changed
+    from nulltext_nb.changes import weighed, what_changed
     try: changes = [vars(c) for c in what_changed(tok, source, target)]
     except ValueError: changes = None
     weights = {'red': 2, 'grass': 0.5}
@@ -91,15 +91,15 @@ def of_steps(pipe, rng):
 def of_masks(rng):
     "What masks are made of, on a picture whose colours say little."
     import torch
-    from nulltext_nb.region import as_image, as_pixels, by_colour, grown, guided_filter, outline, restore, widened
+    from nulltext_nb.finding import outline
+    from nulltext_nb.masks import as_image, as_pixels, guided_filter, widened
+    from nulltext_nb.restoring import restore
     m, p = torch.from_numpy(rng.random((16, 16))**4).float(), torch.from_numpy(rng.random((128, 128))).float()
     photo, back, edited = [as_image(torch.from_numpy(rng.random((3, 128, 128))).float()) for _ in range(3)]
-    alike = (p > 0.4).float()
     made = dict(outline=outline(m, photo), guided=guided_filter(as_pixels(photo), p, 8), widened=widened(p, 3),
-                coloured=by_colour(p, photo), grown=grown((p > 0.99).float(), alike),
                 restored=as_pixels(restore(photo, back, edited, p)))
     pictures = dict(photo=as_pixels(photo), back=as_pixels(back), edited=as_pixels(edited))
-    given = dict(m=m, p=p, alike=alike) | pictures
+    given = dict(m=m, p=p) | pictures
     return dict(masks={k: flat(x) for k, x in (given | made).items()})
 
 
@@ -111,8 +111,10 @@ def a_mask(size=128):
 
 def an_edit(pipe, inv, target, region=None, **knobs):
     "An edit by the library, its picture and its last mask, and its knobs in the names of the panel."
+    from nulltext_nb.masks import as_image, as_pixels
     from nulltext_nb.pipeline import decode
-    from nulltext_nb.region import as_image, as_pixels, edit_region, give_back
+    from nulltext_nb.region import edit_region
+    from nulltext_nb.restoring import give_back
     z, ctl = edit_region(pipe, inv, target, region, **knobs)
     picture = give_back(pipe, inv, as_image(inv.photo), decode(pipe, z)[0], ctl)
     told = {IN_JS.get(k, k): x for k, x in knobs.items()} | dict(w=inv.w, region=flat(region))
@@ -121,9 +123,10 @@ def an_edit(pipe, inv, target, region=None, **knobs):
 
 def a_run(pipe, image, caption, edits, T):
     "An inversion and edits by the library."
+    from nulltext_nb.changes import parts_of
     from nulltext_nb.editing import invert
+    from nulltext_nb.finding import find_things, source_maps
     from nulltext_nb.pipeline import decode
-    from nulltext_nb.region import find_things, parts_of, source_maps
     inv = invert(pipe, image, caption, T=T, w=3., progress=False)
     things = [p.phrase for p in parts_of(pipe.tokenizer, caption, 'thing')]
     found = find_things(pipe, inv, things, source_maps(pipe, inv))
@@ -161,7 +164,7 @@ def test_arithmetic_is_the_librarys(panel, tmp_path):
     pipe = load_pipe(device='cpu')
     rng = np.random.default_rng(0)
     numbers = of_words(pipe.tokenizer) | of_steps(pipe, rng) | of_masks(rng)
-    painted = dict(target=CAT.replace('cat', 'owl'), region=a_mask())
+    painted = dict(target=CAT.replace('a cat', 'an owl'), region=a_mask())
     anywhere = [dict(region='all', **e) for e in ANYWHERE]
     numbers['runs'] = [a_run(pipe, EXAMPLE.draw(), CAT, [*EDITS, painted, *anywhere], 5)]
     for scene, edited in islice(pictures(), MANY['panel_pictures']):
@@ -251,7 +254,7 @@ def test_the_whole_way(visit, site, tmp_path):
     before, after = v.pixels('.live-stage canvas'), v.pixels('.live-after')
     balloon = EXAMPLE.masks()[1] > 0.9
     moved = abs(after - before).mean(-1)
-    assert moved[balloon].mean() > 3*moved[EXAMPLE.masks().sum(0) < 0.02].mean()
+    assert moved[balloon].mean() > 20 and moved[:, :64].max() <= 1  # the balloon stands on the right
     assert (after - before)[balloon][:, 2].mean() > 20  # bluer
     with v.page.expect_download() as got: v.press('Download')
     assert Image.open(got.value.path()).size == before.shape[:2] and got.value.suggested_filename.endswith('.png')
@@ -278,7 +281,7 @@ def test_bad_input(visit, tmp_path):
     (tmp_path/'notes.png').write_text('no picture')
     v.field(own).set_input_files(tmp_path/'notes.png')
     v.told('notes.png is no picture')
-    Image.new('RGB', (9000, 6000)).save(tmp_path/'vast.png')
+    Image.new('1', (12_000, 9000)).save(tmp_path/'vast.png')
     v.field(own).set_input_files(tmp_path/'vast.png')
     v.told('vast.png has more than')
     Image.new('RGBA', (300, 100), (0, 0, 0, 0)).save(tmp_path/'clear.png')
@@ -316,7 +319,7 @@ def test_where(visit):
     v.press('Edit')
     v.told('“cow” is in neither caption')
     v.field('Words of a caption, with commas between').fill('cat')
-    v.field('What it should show').fill(CAT.replace('cat', 'owl'))
+    v.field('What it should show').fill(CAT.replace('a cat', 'an owl'))
     v.press('Edit')
     v.told('Done')
 
@@ -366,13 +369,28 @@ def test_many_edits(visit):
     v.press('Invert')
     v.told('Inverted')
     for i in range(MANY['presses']):
-        v.field('What it should show').fill(CAT.replace('cat', ('owl', 'dog')[i%2]))
+        v.field('What it should show').fill(CAT.replace('a cat', ('an owl', 'a dog')[i%2]))
         v.press('Edit')
         v.told('Editing')
         v.told('Done')
         sizes.append(resident())
     print(f'{len(sizes)} edits: {sizes[0]/1e6:.0f} MB after the first, {sizes[-1]/1e6:.0f} MB after the last')
     assert sizes[-1] < 1.2*sizes[0]
+
+
+def test_threads(browser, site):
+    "From the second visit on the page stands alone, as threads ask for, and works."
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(site + FEW)
+    page.get_by_text('Press Invert').wait_for()
+    page.wait_for_function('navigator.serviceWorker.ready.then(() => true)')
+    page.reload()
+    page.get_by_text('Press Invert').wait_for()
+    assert page.evaluate('crossOriginIsolated')
+    page.get_by_role('button', name='Invert').click()
+    page.get_by_text('Inverted').wait_for(timeout=120_000)
+    context.close()
 
 
 @pytest.mark.parametrize('name', ('index', 'prompt2prompt'))

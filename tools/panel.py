@@ -49,7 +49,7 @@ def add_engine(folder, # Of `export_live`
     (folder/'model.json').write_text(json.dumps(facts, ensure_ascii=False), encoding='utf-8')
 
 
-def add_panel(folder # Beside the pages
+def add_panel(folder # Two below the top of the site
     ):
     "Everything that the panel fetches in `folder`; without an engine it can only say so."
     if found := engine():
@@ -58,6 +58,7 @@ def add_panel(folder # Beside the pages
     folder.mkdir(exist_ok=True)
     for file in OWN.iterdir():
         if file.suffix in ('.js', '.css'): shutil.copy(file, folder)
+    (folder/'threads.js').replace(folder.parents[1]/'threads.js')  # a service worker works for what is below it
 
 
 if __name__ == '__main__': sys.exit(engine() is None)

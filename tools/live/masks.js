@@ -1,4 +1,5 @@
-// Masks and pictures of page Region: square, flat arrays of numbers, (s·s); a picture is three of them, [R, G, B], 0 to 1.
+// Masks and pictures of page Masks and pixels: square, flat arrays of numbers, (s·s); a picture is three of those,
+// [R, G, B], 0 to 1.
 
 export const sideOf = m => Math.round(Math.sqrt(m.length))
 export const zeros = s => new Float64Array(s*s)

@@ -59,8 +59,9 @@
   }
   const article = phrase => `${/^[aeiou]/.test(phrase) ? 'an' : 'a'} ${phrase}`
   const decoded = async (address, what) => {
-    const picture = el('img', {src: address})
-    try { await picture.decode() } catch { throw new Error(`${what} is no picture that this browser can read`) }
+    const picture = el('img')
+    const come = new Promise((done, fail) => Object.assign(picture, {onload: done, onerror: fail, src: address}))
+    try { await come } catch { throw new Error(`${what} is no picture that this browser can read`) }
     if (picture.naturalWidth*picture.naturalHeight > PIXELS) {
       throw new Error(`${what} has more than ${PIXELS/1e6} million pixels: make it smaller first`)
     }
@@ -421,6 +422,7 @@
     const answer = await fetch(new URL('model.json', base)).catch(() => null)
     if (!answer?.ok) return instead(box, 'The model of this page is missing: this copy of the site was built without it.')
     await new Panel(box, await answer.json()).follow()
+    navigator.serviceWorker?.register(new URL('../../threads.js', base)).catch(() => null)   // without it, one thread works
   }
   // Where the page is about something else, the panel waits behind a button
   const offer = box => {

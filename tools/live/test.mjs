@@ -6,12 +6,13 @@ import {join} from 'node:path'
 import {test} from 'node:test'
 import {pathToFileURL} from 'node:url'
 
-import {weighed, whatChanged} from './captions.js'
+import {weighed, whatChanged} from './changes.js'
 import {ddimPairs, ddimStep, guide, invert, mkAbar, stepsOf} from './engine.js'
-import {byColour, grown, guidedFilter, outline, planes, restore, widened} from './masks.js'
+import {guidedFilter, outline, planes, restore, widened} from './masks.js'
 import {mkNet, unzipped} from './nets.js'
+import {findThings} from './plan.js'
 import {randn} from './random.js'
-import {edit, findThings, giveBack} from './region.js'
+import {edit, giveBack} from './region.js'
 import {Tokenizer, alignWords, findWords, promptWords, unknownWords, wordWeights} from './words.js'
 
 const file = name => readFileSync(join(process.env.PANEL, name))
@@ -68,12 +69,10 @@ test('noise', () => { for (const {seed, noise} of numbers.noise) near(randn(nois
 
 test('masks', () => {
   const given = Object.fromEntries(Object.entries(numbers.masks).map(([name, x]) => [name, Float64Array.from(x)]))
-  const {m, p, alike, photo, back, edited} = given, picture = planes(photo)
+  const {m, p, photo, back, edited} = given, picture = planes(photo)
   near(guidedFilter(picture, p, 8), given.guided, 1e-4, 'guided filter')
   near(outline(m, picture), given.outline, 2e-3, 'outline')
   near(widened(p, 3), given.widened, 0, 'widened')
-  near(byColour(p, picture), given.coloured, 1e-4, 'by colour')
-  near(grown(p.map(x => +(x > 0.99)), alike), given.grown, 0, 'grown')
   near(restore(photo, back, edited, p).map(x => Math.min(1, Math.max(0, x))), given.restored, 3e-3, 'restore')
 })
 
@@ -98,7 +97,9 @@ test('whole inversions and edits', async t => {
     const found = findThings(net, inv, things.map(({phrase}) => phrase))
     things.forEach(({phrase, mask}, i) => assert.ok(alike(found[i], mask) >= 0.98, `${phrase}: ${alike(found[i], mask)}`))
     for (const {target, knobs, picture, mask} of edits) {
-      const {z, ctl} = await edit(net, inv, target, knobs)
+      const painted = Array.isArray(knobs.region) && knobs.region.every(x => typeof x === 'number')
+      const region = painted ? Float32Array.from(knobs.region) : knobs.region
+      const {z, ctl} = await edit(net, inv, target, {...knobs, region})
       const db = psnr(await giveBack(net, inv, await net.decode(z), ctl), picture)
       t.diagnostic(`${caption} → ${target}: ${db.toFixed(1)} dB`)
       assert.ok(db >= 40, `${target}: ${db} dB`)

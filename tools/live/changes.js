@@ -1,4 +1,4 @@
-// What two captions say differently, as page Region has it.
+// What two captions say differently, as page What two captions say differently has it.
 import {hasPhrase, promptWords, stretches} from './words.js'
 
 const set = text => new Set(text.split(' '))
