@@ -94,7 +94,7 @@ def _by_colour(mask:torch.Tensor, # (H,W), 0 to 1
 def _grown(mask:torch.Tensor, # (H,W), 0 to 1
            alike:torch.Tensor # Where it may grow, (H,W), 0 or 1
     )->torch.Tensor: # (H,W), 0 to 1
-    "The mask, and what hangs together with it inside `alike`, up to a quarter of the height away."
+    "The mask, and what is connected with it inside `alike`, up to a quarter of the height away."
     for _ in range(len(mask)//4): mask = mask.maximum(widened(mask, 1).minimum(alike))
     return mask
 

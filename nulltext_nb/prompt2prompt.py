@@ -58,10 +58,10 @@ def _fill_rest(A, own, src, tgt):
     "The columns of the start token, the end token and the padding."
     end_s, end_t = [words[-1][1][-1] + 1 if words else 1 for words in (src, tgt)]
     s, t = torch.arange(end_s, len(A)), torch.arange(end_t, len(A))
-    m = min(len(s), len(t)) - 1
+    plain = min(len(s), len(t)) - 1
     A[0, 0] = 1
-    A[s[:m], t[:m]] = 1
-    A[np.ix_(s[m:], t[m:])] = 1/len(t[m:])
+    A[s[:plain], t[:plain]] = 1
+    A[np.ix_(s[plain:], t[plain:])] = 1/len(t[plain:])
     own[0] = False
     own[t] = False
 
@@ -95,14 +95,14 @@ def word_weights(tok, # The pipeline's tokenizer
     return out
 
 # %% ../nbs/70_prompt2prompt.ipynb #88876fbd
-def blend_mask(m:torch.Tensor, # Maps of words, (b,h,w), at their layers' size
+def blend_mask(maps:torch.Tensor, # Maps of words, (b,h,w), at their layers' size
                hw:tuple, # Height and width of the latent
                threshold:float=0.4 # Share of each map's maximum
     )->torch.Tensor: # (b,h,w) at the latent's size, bool
     "Where the maps are high, widened by one position."
-    wide = F.max_pool2d(m[:,None], 3, 1, 1)
-    m = F.interpolate(wide, hw, mode='bilinear')[:,0]
-    return m >= threshold*m.amax((1,2), keepdim=True)
+    wide = F.max_pool2d(maps[:,None], 3, 1, 1)
+    big = F.interpolate(wide, hw, mode='bilinear')[:,0]
+    return big >= threshold*big.amax((1,2), keepdim=True)
 
 def user_mask(mask, # Picture or array, white or True where the edit may go
               hw:tuple # Height and width of the latent

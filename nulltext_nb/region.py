@@ -121,7 +121,7 @@ def _mixed(self:Region, own, moved, inside):
 
 @patch
 def _words(self:Region, maps, moved, layer):
-    "Maps of words: closed first, weighed then (a sum with negative weights says nothing)."
+    "Maps of words: closed first, then weighted, since `_without` divides by sums and a weight may be negative."
     if self.sought: self.seen[layer] = self.seen.get(layer, 0) + maps[[-2]].mean(1).float()
     own = _without(maps[[-2]], self._at(self.closed, maps).T > 0.5)*self.weights[0].to(maps)
     return self._mixed(own, moved, self._at(self.mask[None], maps)[0])
