@@ -207,10 +207,11 @@ def edict_back(noise, # From a latent to the noise in it, both (b,c,h,w)
 
 # %% ../nbs/90_methods.ipynb #fc736f18
 def _edict_walk(noise, z, here, there, abar_t, abar_s, extra):
-    "An edit's EDICT step, beside the source's two latents; arguments as in `ddim_walk`."
-    sources = iter((here[1], edict_unmix(*there)[0]))   # where the source is when the other latent is moved
+    "An edit's EDICT step, beside the source's two latents: `extra` holds `p`; arguments as in `ddim_walk`."
+    p = extra if torch.is_tensor(extra) else EDICT_KEEP   # files of before keep none
+    sources = iter((here[1], edict_unmix(*there, p)[0]))   # where the source is when the other latent is moved
     def beside(x): return noise(x, next(sources))
-    return edict_step(beside, z, abar_t, abar_s)
+    return edict_step(beside, z, abar_t, abar_s, p)
 
 WALKS['edict'] = _edict_walk
 
@@ -219,16 +220,19 @@ def edict(pipe, # From `load_pipe` or `ready`
           image, # PIL image or path
           caption:str, # What is in it
           T:int=50, # DDIM steps
-          w:float=7.5 # Guidance scale of the edits
+          w:float=7.5, # Guidance scale of the edits
+          p:float=EDICT_KEEP # How much of itself each latent keeps, above 0 to 1
     )->Inversion:
     "Exact inversion by coupled latents (EDICT, Wallace et al., 2023). 4T units, or 2T at w = 1."
+    check(0<p<=1, f'p is {p}: it is a share, above 0 to 1')
     z0, cond, null = prepare(pipe, image, caption)
     path = [torch.stack([z0, z0])]
     for t,s in reversed(ddim_pairs(pipe.scheduler, T)):
         def noise(z): return guided_eps(pipe, z, t, cond, null, w)
-        pair = edict_back(noise, path[-1], abar_at(pipe.scheduler, t), abar_at(pipe.scheduler, s))
+        pair = edict_back(noise, path[-1], abar_at(pipe.scheduler, t), abar_at(pipe.scheduler, s), p)
         path.append(check_finite(pair, f'the latents after the inversion step to t = {t}'))
-    return pack(pipe, torch.stack(path[::-1])[:,:,0], null, caption, w, sampler='edict')
+    path = torch.stack(path[::-1])[:,:,0]
+    return pack(pipe, path, null, caption, w, sampler='edict', extra=torch.full_like(path[1:,:1], p))
 
 # %% ../nbs/90_methods.ipynb #f4c8791e
 @dataclass(frozen=True)

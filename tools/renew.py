@@ -11,12 +11,12 @@ from nulltext_nb.files import writing
 
 OUT = ROOT/'out'/'renew'
 LOG = OUT/'log.json'   # from step to the model, seconds, and what failed
-GOOGLE_AND_OURS = '--methods nulltext_google residual'
+SINGLES = '--singles nbs/results/edit_rows.json --pictures out/renew/pictures'
 BENCHES = {  # where the figures go, and how they are measured
     'knobs': ('nulltext_nb/data/edit_knobs.json', 'knobs'),
-    'edit': ('nbs/results/edit.json', 'edit'),
-    'same_knobs': ('nbs/results/same_knobs.json', f'edit {GOOGLE_AND_OURS} --knobs-of nulltext_google'),
-    'solver_edits': ('nbs/results/solver_edits.json', f'edit {GOOGLE_AND_OURS} prompt --T 50 --w 7.5'),
+    'edit': ('nbs/results/edit.json', f'edit {SINGLES}'),
+    'solver_edits': ('nbs/results/solver_edits.json',
+                     'edit --methods region nulltext_google --T 50 --w 7.5 --scenes 12'),
     'race': ('nbs/results/race.json', 'race'),
     'ablation': ('nbs/results/ablation.json', 'ablation')}
 MODEL = {'model': ('nbs/results/model.json', 'model')}
@@ -89,6 +89,7 @@ def steps(long, model):
     for name, (target, options) in (MODEL | (BENCHES if long else {})).items():
         out[name] = lambda target=target, options=options: bench(target, options)
     if long: out['sharing'] = lambda: run('tools/sharing.py')
+    if long: out['gallery'] = lambda: run('tools/gallery.py', OUT/'pictures')
     for name in dict.fromkeys(reading_order()):
         slow = long and is_slow(read_json(ROOT/'nbs'/f'{name}.ipynb'))
         key = f'page {name}' + slow*', at length'
