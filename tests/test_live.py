@@ -383,10 +383,10 @@ def test_threads(browser, site):
     context = browser.new_context()
     page = context.new_page()
     page.goto(site + FEW)
-    page.get_by_text('Press Invert').wait_for()
+    page.get_by_text('Press Invert:').wait_for()
     page.wait_for_function('navigator.serviceWorker.ready.then(() => true)')
     page.reload()
-    page.get_by_text('Press Invert').wait_for()
+    page.get_by_text('Press Invert:').wait_for()
     assert page.evaluate('crossOriginIsolated')
     page.get_by_role('button', name='Invert').click()
     page.get_by_text('Inverted').wait_for(timeout=120_000)
@@ -402,7 +402,7 @@ def test_behind_a_button(browser, site, name):
     page.wait_for_load_state('networkidle')
     assert not [u for u in asked if u.endswith('model.json')]
     page.get_by_role('button', name='Try it here').click()
-    page.get_by_text('Press Invert').wait_for()
+    page.get_by_text('Press Invert:').wait_for()
     page.close()
 
 
