@@ -12,8 +12,8 @@ from nulltext_nb.app import show
 from nulltext_nb.app.editor import open_editor, read_upload
 from nulltext_nb.app.session import Cancelled, Session
 from nulltext_nb.images import load_image, show_images
+from nulltext_nb.masks import as_image
 from nulltext_nb.pipeline import count_units, random_pipe
-from nulltext_nb.region import as_image
 from nulltext_nb.store import Inversion
 from nulltext_nb.world.scenes import EXAMPLE, EXAMPLE_FILE
 
