@@ -1,7 +1,7 @@
 "What the tests share: the settings, and a copy of the tree to change at will."
 import os, re, shutil, subprocess, sys
 from importlib import metadata
-from importlib.util import find_spec
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 
 # Tests run in several processes: each gets its share of the cores, before torch asks how many there are
@@ -44,6 +44,14 @@ def python(*args, exe=sys.executable, **kw):
     res = subprocess.run([exe, *args], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **kw)
     if res.returncode: pytest.fail(f'{args}\n{res.stdout[-6000:]}', pytrace=False)
     return res.stdout
+
+
+def tool(name):
+    "A script of `tools/` as a module."
+    spec = spec_from_file_location(name, ROOT/'tools'/f'{name}.py')
+    mod = module_from_spec(spec)
+    spec.loader.exec_module(mod)
+    return mod
 
 
 @pytest.fixture(scope='session')

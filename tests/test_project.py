@@ -1,9 +1,9 @@
 "What holds for the project as a whole: its files agree with each other, and the package stands alone."
-import ast, filecmp, importlib.util, json, re, sys, textwrap, time
+import ast, filecmp, json, re, sys, textwrap, time
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, python
+from conftest import ROOT, python, tool
 from IPython.core.inputtransformer2 import TransformerManager
 
 pytestmark = pytest.mark.quick
@@ -16,14 +16,6 @@ def name(nb): return nb.relative_to(ROOT/'nbs').with_suffix('').as_posix()
 
 
 each_notebook = pytest.mark.parametrize('nb', NOTEBOOKS, ids=name)
-
-
-def tool(name):
-    "A script of `tools/` as a module."
-    spec = importlib.util.spec_from_file_location(name, ROOT/'tools'/f'{name}.py')
-    mod = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(mod)
-    return mod
 
 
 def cells(nb, kind='code'):

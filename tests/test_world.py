@@ -1,8 +1,6 @@
 "Scenes refuse what has no true picture and say what has; the tools that show what the model draws."
-import importlib.util
-
 import pytest
-from conftest import ROOT
+from conftest import tool
 from PIL import Image
 from safetensors.torch import save_file
 
@@ -16,14 +14,6 @@ pytestmark = pytest.mark.quick
 
 SCENE = Scene((Thing('cat', material='golden', x=0.3, size=0.5), Thing('balloon', 'red', x=0.75, size=0.4)), 'on grass')
 SKETCH = SCENE.add('pencil drawing')
-
-
-def tool(name):
-    "A script of `tools/` as a module."
-    spec = importlib.util.spec_from_file_location(name, ROOT/'tools'/f'{name}.py')
-    mod = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(mod)
-    return mod
 
 
 # What is asked, and the words that the refusal must offer

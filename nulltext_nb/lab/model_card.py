@@ -128,21 +128,23 @@ def samples_of(pipe, # From `load_pipe`
         images += pipe(prompts, num_inference_steps=steps, guidance_scale=w, generator=gen).images
     return images
 
+def _share_drawn(pipe, scenes, seed, prefix):
+    "How often the judge finds in samples what their captions asked for."
+    return share_right(scenes, read(samples_of(pipe, scenes, seed), scenes), prefix)
+
 def bench_samples(pipe, # From `load_pipe`
                   n:int=200, # Samples of one thing
                   seed:int=103 # Of captions and noise
     )->dict: # Shares of what was asked for and is there: `sample_noun`, `sample_colour`, `sample_background`, …
     "How often the judge finds in a sample what its prompt asked for."
-    scenes = scenes_of(n, seed, two=0.)
-    return share_right(scenes, read(samples_of(pipe, scenes, seed), scenes), 'sample')
+    return _share_drawn(pipe, scenes_of(n, seed, two=0.), seed, 'sample')
 
 def bench_two(pipe, # From `load_pipe`
               n:int=100, # Samples of two things
               seed:int=105 # Of captions and noise
     )->dict: # `sample_two`, the share of samples with both things
     "How often both things of a caption are there."
-    scenes = scenes_of(n, seed, two=1.)
-    return dict(sample_two=share_right(scenes, read(samples_of(pipe, scenes, seed), scenes), '')['_noun'])
+    return dict(sample_two=_share_drawn(pipe, scenes_of(n, seed, two=1.), seed, '')['_noun'])
 
 def unseen_scenes(n:int, # Of each of `UNSEEN`
                   seed:int # Of what else they show
@@ -161,8 +163,7 @@ def bench_unseen(pipe, # From `load_pipe`
                  seed:int=106 # Of captions and noise
     )->dict: # Shares of what was asked for and is there: `unseen_noun`, `unseen_material`, `unseen_style`, …
     "How often the model draws combinations that it was never shown."
-    scenes = unseen_scenes(n, seed)
-    return share_right(scenes, read(samples_of(pipe, scenes, seed), scenes), 'unseen')
+    return _share_drawn(pipe, unseen_scenes(n, seed), seed, 'unseen')
 
 # %% ../../nbs/lab/30_model_card.ipynb #eb8914d0
 @torch.no_grad()
