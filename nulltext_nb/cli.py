@@ -48,7 +48,7 @@ def option_help(param # From `docments`
 def option_checks()->dict: # From an option to a function that raises `ValueError`, or to the values that are known
     "What a value has to pass where it is read, before a model is loaded."
     from nulltext_nb.inversion import check_scale
-    from nulltext_nb.lab.edits import pairs_named
+    from nulltext_nb.lab.edits import BENCHED, load_rows, pairs_named
     from nulltext_nb.lab.pie_files import read_mapping
     from nulltext_nb.lab.pie_metrics import MODES, PIE_COLUMNS
     from nulltext_nb.lab.pie_run import P2P
@@ -58,9 +58,9 @@ def option_checks()->dict: # From an option to a function that raises `ValueErro
     from nulltext_nb.solvers import SOLVERS
     return dict(
         T=check_step_count, w=check_scale, w_edit=check_scale, solver=SOLVERS, kind=('replace', 'refine'),
-        fit=('crop', 'pad'), device=pick_device, dtype=REALS, model=check_source, method=METHODS, methods=METHODS,
+        fit=('crop', 'pad'), device=pick_device, dtype=REALS, model=check_source, method=METHODS, methods=BENCHED,
         knobs_of=METHODS, mode=MODES, p2p=P2P, columns=PIE_COLUMNS, only=pairs_named, data=read_mapping,
-        n=_at_least_one, counts=_at_least_one, edit_at=_at_least_one, seed=_check_seed)
+        onto=load_rows, n=_at_least_one, counts=_at_least_one, edit_at=_at_least_one, seed=_check_seed)
 
 def _at_least_one(x):
     "Raise `ValueError` for nothing and less."

@@ -8,7 +8,7 @@ __all__ = ['KINDS', 'PAIRS_FILE', 'KNOBS_FILE', 'DEFAULT', 'BENCHED', 'REFERENCE
            'judged', 'readings', 'judge_accuracy', 'invert_scene', 'make_edit', 'figures_of', 'measure_edit',
            'region_iou', 'grid_of', 'knob_score', 'climb', 'search_method', 'search_knobs', 'load_knobs',
            'picture_file', 'pairs_named', 'first_scenes', 'Rows', 'save_rows', 'load_rows', 'bench_edit',
-           'edit_summary', 'with_ends', 'edit_table', 'knob_table']
+           'blind_shares', 'edit_summary', 'with_ends', 'edit_table', 'knob_table']
 
 # %% ../../nbs/lab/40_edits.ipynb #c24e435f
 import json, time
@@ -20,9 +20,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from .. import DATA
+from .. import DATA, PACKAGE
 from ..checks import check
 from ..editing import edit_latents
+from ..files import writing
 from ..finding import find_things
 from ..images import psnr
 from .queue import run_shared
@@ -499,27 +500,40 @@ class Rows:
     pairs:list    # Keys
     methods:list  # Names
     values:dict   # From metric to (pairs,methods); `nan` where nothing is measured
+    settings:dict # What they were measured with, as far as that was written down
     def of(self, metric, # Its name
            method # Its name
         )->dict: # From a pair's key to the value
         "A metric of a method."
         return dict(zip(self.pairs, self.values[metric][:,self.methods.index(method)]))
+    def figures(self
+        )->dict: # From a pair's key to a flat dict: METHOD.metric
+        "What `save_rows` was given, as far as it was measured."
+        columns = [(f'{m}.{c}', self.of(c, m)) for m in self.methods for c in self.values]
+        return {k: {name: column[k] for name,column in columns if not np.isnan(column[k])} for k in self.pairs}
+
+def _methods_in(results): return [m for m in BENCHED if any(k.startswith(f'{m}.') for r in results for k in r)]
 
 def save_rows(results:dict, # From a pair's key to its figures, as `read_results` gives them
-              file # Where to
+              file, # Where to
+              **settings # What they were measured with
     ):
     "Write the figures of single edits, four digits each."
-    methods = [m for m in BENCHED if any(k.startswith(f'{m}.') for k in next(iter(results.values())))]
+    methods = _methods_in(results.values())
     metrics = list(dict.fromkeys(k.split('.')[1] for r in results.values() for k in r if not k.endswith('seconds')))
     def short(x): return None if x is None or np.isnan(x) else float(f'{x:.4g}')
     values = {c: [[short(r.get(f'{m}.{c}')) for m in methods] for r in results.values()] for c in metrics}
-    Path(file).write_text(json.dumps(dict(pairs=list(results), methods=methods, values=values)) + '\n')
+    text = json.dumps(settings | dict(pairs=list(results), methods=methods, values=values))
+    with writing(file) as part: part.write_text(text + '\n')
 
 def load_rows(file # From `save_rows`
     )->Rows:
     "Read the figures of single edits."
     d = json.loads(Path(file).read_text())
-    return Rows(d['pairs'], d['methods'], {c: np.array(v, float) for c,v in d['values'].items()})
+    ours = isinstance(d, dict) and {'pairs', 'methods', 'values'} <= set(d)
+    check(ours, f'{file} holds no figures of single edits: use a file that --singles wrote')
+    values = {c: np.array(v, float) for c,v in d.pop('values').items()}
+    return Rows(d.pop('pairs'), d.pop('methods'), values, d)
 
 # %% ../../nbs/lab/40_edits.ipynb #ed170005
 def bench_edit(pipe, # From `load_pipe`
@@ -532,6 +546,7 @@ def bench_edit(pipe, # From `load_pipe`
                scenes:int=None, # Only so many scenes; default: all
                pictures:str=None, # Folder for the edited pictures, restored; default: they are not kept
                singles:str=None, # File for the figures of single edits; default: they are not kept
+               onto:str=None, # A file from singles: its pairs are measured, its figures of other methods stay
                file=None, # Where results are kept
                progress:bool=True # Show a progress bar?
     )->dict: # Flat: METHOD.metric, and its 95 % interval as METHOD.metric_lo and _hi
@@ -539,14 +554,38 @@ def bench_edit(pipe, # From `load_pipe`
     pairs, knobs = _choose(methods, knobs_of, only, scenes, quick)
     if w is not None: knobs = {m: own | dict(w=w) for m,own in knobs.items()}
     if T is None: T = 4 if quick else 20
+    chosen = dict(T=T, w=w, knobs_of=knobs_of)
+    used = chosen | {k: machine(pipe)[k] for k in ('model', 'dtype')}
+    kept = _kept(onto, pairs, knobs, used)
+    pairs = [p for p in pairs if p.key in kept]
     @lru_cache(len(knobs))                                                  # the inversions of one scene
     def inverted(scene, m): return invert_scene(pipe, scene, m, T=T, **knobs[m])
     def work(pair): return _measure_pair(pipe, pair, knobs, inverted, pictures)
     settings = dict(T=T, w=w, knobs=knobs) | machine(pipe)
     rows = run_shared([(p.key, p) for p in pairs], work, file, settings, progress)
-    if singles: save_rows({p.key: r for p,r in zip(pairs, rows)}, singles)
-    chosen = dict(default=DEFAULT, T=T, w=w, knobs_of=knobs_of, quick=quick)
-    return edit_summary(rows, pairs, list(knobs)) | chosen | provenance(pipe, __name__)
+    rows = [kept[p.key] | r for p,r in zip(pairs, rows)]
+    if singles or onto: save_rows({p.key: r for p,r in zip(pairs, rows)}, singles or onto, **used)
+    chosen |= dict(default=DEFAULT, quick=quick, renewed=list(knobs) if onto else None)
+    found = edit_summary(rows, pairs, _methods_in(rows)) | chosen | provenance(pipe, __name__)
+    return found | blind_shares(found)
+
+def _kept(onto, pairs, methods, used):
+    "From a pair's key to the figures of other methods in `onto`; without such a file all `pairs`, and no figures."
+    if onto is None: return {p.key: {} for p in pairs}
+    rows = load_rows(onto)
+    apart = [f'{k} {rows.settings[k]}, not {x}' for k,x in used.items() if rows.settings.get(k, x)!=x]
+    check(not apart, f'{onto} was measured with {"; ".join(apart)}: ask for the same, or measure all methods anew')
+    gone = set(rows.pairs) - {p.key for p in pairs}
+    check(not gone, f'{onto} has {len(gone)} pairs that are not asked for: leave out only, scenes and quick')
+    return {k: {c: x for c,x in r.items() if c.split('.')[0] not in methods} for k,r in rows.figures().items()}
+
+def blind_shares(f:dict, # From `bench_edit`
+                 file:Path=PACKAGE.parent/'nbs'/'results'/'blind.json' # From `tools/naming.py`; in a checkout
+    )->dict: # `blind_default` and `blind_google`; None where no edits of such a model and settings were named
+    "The share of edits that a reader named who knew neither prompts nor methods."
+    d = json.loads(file.read_text()) if file.exists() else {}
+    same = [f[k] for k in ('model', 'T', 'w', 'knobs_of')]==[d.get('model'), d.get('T'), None, None]
+    return {f'blind_{who}': d[who] if same else None for who in ('default', 'google')}
 
 def _differences(rows, methods):
     "From the name of a difference to its values: each method less the published one, the default less each."
