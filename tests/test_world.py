@@ -1,9 +1,13 @@
 "Scenes refuse what has no true picture and say what has; the tools that show what the model draws."
+import json, shutil
+from collections import Counter
+
 import pytest
-from conftest import tool
+from conftest import ROOT, tool
 from PIL import Image
 from safetensors.torch import save_file
 
+from nulltext_nb.lab.edits import REFERENCE, load_pairs
 from nulltext_nb.world.art import NOUNS, drawing
 from nulltext_nb.world.materials import BEARERS, COLOURABLE, MATERIALS, sprite, with_material
 from nulltext_nb.world.places import BACKGROUNDS, draw_background
@@ -75,6 +79,26 @@ def test_what_is_named_is_scored_by_kind():
 def test_a_style_that_is_not_there_is_missed():
     result = tool('naming').score(['a car in the snow'], {1: 'an old photo of a car in the snow'})
     assert result['missed'] == [dict(picture=1, kind='styles', shown=[], named=['old photo'])]
+
+
+def test_stored_edits_are_drawn_of_all_kinds_and_scored_blindly(tmp_path):
+    naming, pairs = tool('naming'), {p.key: p for p in load_pairs()}
+    naming.write_edits(tmp_path, 11, 1)
+    tiles = [(pairs[k], m) for k, m in json.loads((tmp_path/'key.json').read_text())['tiles']]
+    kinds = Counter(p.kind for p, m in tiles if m == 'truth')
+    assert sorted(kinds.values()) == [1]*7 + [2]*2 and not {'nothing', 'weight'} & set(kinds)
+    assert set(Counter(m for _, m in tiles).values()) == {11} and (tmp_path/'sheet.png').exists()
+    for name in 'edit', 'edit_rows': shutil.copy(ROOT/'nbs'/'results'/f'{name}.json', tmp_path)
+    said = [f'{i}: {(p.source.caption if m == REFERENCE else p.prompt)}' for i, (p, m) in enumerate(tiles, 1)]
+    (tmp_path/'named.txt').write_text('\n'.join(said))
+    naming.write_edit_score(tmp_path, tmp_path/'named.txt', tmp_path)
+    blind, edit = [json.loads((tmp_path/f'{name}.json').read_text()) for name in ('blind', 'edit')]
+    assert (blind['default'], blind['google'], blind['truth'], blind['pictures']) == (1., 0., 1., 22)
+    assert (edit['blind_default'], edit['blind_google']) == (1., 0.)
+    assert list(blind) == list(json.loads((ROOT/'nbs'/'results'/'blind.json').read_text()))
+    (tmp_path/'named.txt').write_text('\n'.join(said[1:]))
+    with pytest.raises(ValueError, match='no line for'):
+        naming.write_edit_score(tmp_path, tmp_path/'named.txt', tmp_path)
 
 
 def test_the_strip_shows_checkpoints_in_the_order_of_their_latents(tmp_path):
