@@ -328,9 +328,9 @@ def nulltext_demo(argv=None # Default: the shell's
     return run_command(nulltext_demo, [own, add_quiet], _demo, argv)
 
 def _demo(**given):
-    from nulltext_nb.demo import report_text, run_demo
+    from nulltext_nb.demo import report_table, run_demo
     out = Path(given.setdefault('out', 'out/demo'))
-    print(report_text(run_demo(**given)))
+    print(report_table(run_demo(**given)))
     print(f"look at {out/'strip.png'}")
 
 # %% ../nbs/reference/20_cli.ipynb #3d35e3e3

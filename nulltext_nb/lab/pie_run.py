@@ -24,6 +24,7 @@ from .queue import is_launched, run_shared
 from .stats import code_digest, dtype_name, provenance
 from ..methods import METHODS
 from ..pipeline import fingerprint, image_size
+from ..tables import Table
 
 # %% ../../nbs/lab/90_pie_run.ipynb #dabd195d
 P2P = ('words', 'reference')
@@ -139,9 +140,10 @@ def _measure_pair(pipe, tools, edits, make, pair):
     return measure_pie(tools, load_image(pair.file), im, pair, pipe._execution_device)
 
 def pie_table(figures:dict # From `run_pie`
-    )->str: # One line for each column
-    "Figures as aligned text: each average with its count, each missing column with the reason."
+    )->Table: # A row for each column of the benchmark
+    "Each average with its count, or why it is missing."
     f = figures
-    head = f"{f['method']}, {f['mode']}, {f['pairs']} pairs, T = {f['T']}, w = {f['w']:g}, p2p = {f['p2p']}"
-    def value(c): return f"  missing: {f['missing'][c]}" if f[c] is None else f"{f[c]:8.2f}   over {f[f'{c}_n']}"
-    return '\n'.join([head, *[f'{title:18s} {value(c)}' for c,(title,*_) in PIE_COLUMNS.items()]])
+    note = f"{f['method']}, {f['mode']}, {f['pairs']} pairs, T = {f['T']}, w = {f['w']:g}, p2p = {f['p2p']}"
+    def over(c): return f"missing: {f['missing'][c]}" if f[c] is None else f"{f[f'{c}_n']} pairs"
+    rows = {title: [f[c], over(c)] for c,(title,*_) in PIE_COLUMNS.items()}
+    return Table(rows, {'average': '.2f', 'over': ''}, note=note)
