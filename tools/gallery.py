@@ -25,14 +25,18 @@ def figures(rows, m, pairs):
     return [{c: None if math.isnan(x[p.key]) else x[p.key] for c, x in each.items()} for p in pairs]
 
 
-def picture(file): return Image.open(file) if file.exists() else None
+def pictures_of(folder, pairs, m):
+    "The edits of method `m` that are in `folder`; None, so that its sheet stays, if there is not one."
+    files = [picture_file(folder, p, m) for p in pairs]
+    images = [Image.open(f) if f.exists() else None for f in files]
+    return images if any(images) else None
 
 
 def main(pictures):
     rows = load_rows(RESULTS/'edit_rows.json')
     pairs = [p for p in load_pairs() if p.key in rows.pairs]
     scenes = list(dict.fromkeys(p.name for p in pairs))
-    images = {m: [picture(picture_file(pictures, p, m)) for p in pairs] for m in rows.methods}
+    images = {m: pictures_of(pictures, pairs, m) for m in rows.methods}
     drawn = dict(source=[p.source.draw() for p in pairs], truth=[p.truth and p.truth.draw() for p in pairs])
     methods = {m: (BENCHED[m].label, figures(rows, m, pairs)) for m in rows.methods}
     note = 'T = 20; the photograph is given back where nothing changed.'

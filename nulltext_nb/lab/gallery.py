@@ -72,16 +72,26 @@ def _check_gallery(pairs, pictures, methods):
     check({'source', 'truth', *methods}==set(pictures),
           f'pictures of {sorted(pictures)}: give those of source, truth and of each method')
     check(all(set(_KEYS) <= p.keys() for p in pairs), f'a pair needs {", ".join(_KEYS)}')
-    lengths = {name: len(ims) for name, ims in pictures.items()}
+    lengths = {name: len(ims) for name, ims in pictures.items() if ims is not None}
     lengths |= {f'rows of {m}': len(rows) for m, (_, rows) in methods.items()}
     wrong = [name for name, n in lengths.items() if n!=len(pairs)]
     check(not wrong, f'{", ".join(wrong)}: give one for each of the {len(pairs)} pairs')
 
 def _empty(images): return [i for i, im in enumerate(images) if im is None]
 
+def _missing(folder, pictures, pairs):
+    "From name to the numbers of pictures that are not there; of sheets that stay, the stored ones."
+    stay = [name for name, ims in pictures.items() if ims is None]
+    file = folder/'gallery.json'
+    stored = json.loads(file.read_text(encoding='utf-8')) if stay and file.exists() else {}
+    same = not stay or stored.get('pairs')==pairs
+    check(same, f'{folder} has no sheets of these pairs: give pictures of {", ".join(stay)}')
+    gone = {name: stored['missing'].get(name) if ims is None else _empty(ims) for name, ims in pictures.items()}
+    return {name: numbers for name, numbers in gone.items() if numbers}
+
 def write_gallery(folder, # To write, created if need be
                   pairs:list, # Dicts with `kind`, `change`, `source` and `target` (captions), and `scene`
-                  pictures:dict, # From 'source', 'truth' and each method to pictures, one for each pair, or None
+                  pictures:dict, # From 'source', 'truth' and each method to pictures or None; None keeps its sheet
                   methods:dict, # From method to (label, a dict of numbers for each pair)
                   columns:dict, # From key of those dicts to (head, format); see `Table`
                   note:str='', # What was measured how: steps, guidance
@@ -92,15 +102,16 @@ def write_gallery(folder, # To write, created if need be
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     def told(row): return [written(row.get(k), form) for k, (_, form) in columns.items()]
-    facts = dict(size=SIZE, across=ACROSS, pairs=[{k: p[k] for k in _KEYS} for p in pairs],
-                 heads=[head for head, _ in columns.values()],
-                 missing={name: gone for name, ims in pictures.items() if (gone := _empty(ims))},
+    pairs_told = [{k: p[k] for k in _KEYS} for p in pairs]
+    facts = dict(size=SIZE, across=ACROSS, pairs=pairs_told, heads=[head for head, _ in columns.values()],
+                 missing=_missing(folder, pictures, pairs_told),
                  methods={m: dict(label=label, values=[*map(told, rows)]) for m, (label, rows) in methods.items()},
                  tables={k: t._repr_html_() for k, t in kind_tables(pairs, methods, columns, note).items()})
     text = json.dumps(facts, ensure_ascii=False)
     with writing(folder/'gallery.json') as part: part.write_text(text, encoding='utf-8')
-    for name, images in pictures.items():
-        with writing(folder/f'{name}.webp') as part: mk_sheet(images).save(part, 'WEBP', quality=quality, method=6)
+    for name in [name for name, images in pictures.items() if images is not None]:
+        with writing(folder/f'{name}.webp') as part:
+            mk_sheet(pictures[name]).save(part, 'WEBP', quality=quality, method=6)
 
 # %% ../../nbs/lab/45_gallery.ipynb #9a11e008
 def show_gallery(folder # That `write_gallery` has written
