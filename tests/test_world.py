@@ -69,6 +69,7 @@ def test_what_is_named_is_scored_by_kind():
     lines = '1: a golden dog and a balloon on grass', '2) a pink car or a bus in the snow', 'what is 3?'
     named = naming.read_lines('\n'.join(lines))
     assert list(named) == [1, 2]
+    assert naming.read_lines('1:\n2: A cat') == {1: '', 2: 'a cat'}
     result = naming.score(CAPTIONS, named)
     # a pencil shows no red; the dog is no cat; who says two things of one has guessed; tree and style are left out
     assert result['right'] == dict(nouns=1, colours=1, materials=1, backgrounds=2, styles=0)

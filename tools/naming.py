@@ -56,7 +56,7 @@ def words_in(text):
 
 def read_lines(text):
     "From '12: a cat on grass' to {12: 'a cat on grass'}; other lines are skipped."
-    found = re.findall(r'^\s*(\d+)\s*[:.)]?[ \t]+(.*)$', text, re.M)
+    found = re.findall(r'^\s*(\d+)\s*(?:[:.)]|[ \t])[ \t]*(.*)$', text, re.M)
     return {int(n): said.strip().lower() for n, said in found}
 
 
