@@ -172,7 +172,7 @@ def in_chunks(targets:list, # Target prompts
 
 # %% ../nbs/80_editing.ipynb #80a0c021
 _OF_BLEND = ('mask', 'threshold')   # belong to `blend`
-_OF_REGION = ('free', 'renew', 'close', 'settle', 'hold', 'seed')
+_OF_REGION = ('free', 'renew', 'close', 'settle', 'hold', 'against', 'seed')
 
 def as_published(inv:Inversion, # The source
                  region, # Of `edit`

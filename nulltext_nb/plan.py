@@ -41,6 +41,7 @@ class Plan:
     outside:list = field(default_factory=list)  # Phrases of the target that do not look into the room
     inside:list = field(default_factory=list)   # The only ones that look where something is removed
     sought:list = field(default_factory=list)   # Phrases of the target whose place is to be found
+    margin:int = 0       # Cells around new things that belong to them
     whole:bool = False   # Is it the whole picture?
 
     @property
@@ -70,7 +71,8 @@ def allow(self:Plan,
     self.room = self.room.maximum(widened(cells, more))
     for name in also: setattr(self, name, getattr(self, name).maximum(cells))
     near = F.interpolate(cells[None,None], area.shape, mode='nearest')[0,0] if reach else area
-    self.pixels = self.pixels.maximum(widened(near, round(len(area)/40)))
+    rim = 1/128 if 'held' in also else 1/40   # of the height: a look ends where its thing ends
+    self.pixels = self.pixels.maximum(widened(near, round(rim*len(area))))
 
 @patch
 def spare(self:Plan):
@@ -89,6 +91,7 @@ def _apply(plan, change, areas):
     elif change.kind=='added': plan.room = torch.ones_like(plan.room)
     plan.whole = plan.whole or change.kind=='style'
     if change.kind in ('replaced', 'added'): plan.sought.append(change.new)
+    if change.kind=='added': plan.margin = 1   # its maps end before it does
 
 def plan_changes(pipe, # From `load_pipe`
                  inv:Inversion, # The source
@@ -136,7 +139,7 @@ def _plan_words(pipe, inv, target, words, maps, **held):
     old = [phrase for phrase in words if has_phrase(tok, inv.prompt, phrase)]
     plan.sought = [phrase for phrase in words if phrase not in old]
     for area in find_things(pipe, inv, old, maps) if old else []: plan.allow(area, **held)
-    if plan.sought: plan.room = torch.ones_like(plan.room)
+    if plan.sought: plan.room, plan.margin = torch.ones_like(plan.room), 1
     return plan
 
 def _plan_mask(pipe, inv, mask, **held):

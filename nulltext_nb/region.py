@@ -17,7 +17,7 @@ from fastcore.meta import delegates
 
 from .attention import Control, Layer, find_words, layer_size, word_maps
 from .checks import check
-from .masks import ramp
+from .masks import ramp, widened
 from .pipeline import embed, one_thread_at_a_time
 from .plan import Plan, plan_edit, touched
 from .prompt2prompt import PromptToPrompt, edit_loop, prompt_to_prompt
@@ -48,19 +48,21 @@ class Region(PromptToPrompt):
                  plan:Plan, # Where the edit may go
                  T:int, # Number of steps
                  free:bool=True, # Are the maps inside the edit's own?
-                 renew:float=0.8, # Share of the noise inside that is fresh, 0 to 1
+                 renew:float=0.5, # Share of the noise inside that is fresh, 0 to 1
                  close:bool=True, # Do words of kept things not look inside?
                  settle:float=0.35, # Share of steps until the region is where the new thing stands; 1 is never
                  hold:float=0.9, # Share of steps in which the layout is held where only a look changes
+                 against:float=0.5, # How far the null text goes towards the source's caption, if only a look changes
                  seed:int=0, # Of the fresh noise
                  **kwargs # Knobs of `PromptToPrompt`
         ):
-        for name,x in dict(renew=renew, settle=settle, hold=hold).items():
+        for name,x in dict(renew=renew, settle=settle, hold=hold, against=against).items():
             check(0<=x<=1, f'{name} is {x}: it is a share, 0 to 1')
         if free: kwargs = dict(tau_cross=0., tau_self=hold*plan.held.amax().item()) | kwargs
         super().__init__(tok, source, [target], T, tuple(plan.room.shape), **kwargs)
         self.plan, self.free, self.renew, self.close = plan, free, renew, close
         self.seed, self.T = seed, T
+        self.against = against*bool((plan.held>=plan.room).all())
         self.until_settled = max(1, round(settle*T))
         self.mask = plan.room
         self.sought = [find_words(tok, target, phrase) for phrase in plan.sought]
@@ -156,7 +158,7 @@ def after_step(self:Region,
     "The next step begins; once it is time, the region shrinks to where the new things stand."
     PromptToPrompt.after_step(self, i, z)
     if self.sought and self.i==self.until_settled<self.T:
-        found = (self.new_things() > 0.3).float()
+        found = widened((self.new_things() > 0.3).float(), self.plan.margin)
         self.mask = self.plan.room.minimum(self.plan.stay.maximum(found))
         self.seen = {}
     return z
@@ -172,8 +174,9 @@ def edit_in_plan(pipe, # From `load_pipe`
     )->tuple: # Edited latent (1,c,h,w), and the `Region`
     "An edit that is free where `plan` allows it, and exact elsewhere."
     check(inv.sampler=='ddim', f'the inversion walks by {inv.sampler}: a region needs one by `invert`')
-    inv = replace(inv, phis=embed(pipe, ''), extra=None).to(pipe._execution_device)
     ctl = Region(pipe.tokenizer, inv.prompt, target, plan, inv.T, start=inv.start, **knobs)
+    phi = embed(pipe, '').lerp(embed(pipe, inv.prompt), ctl.against)
+    inv = replace(inv, phis=phi, extra=None).to(pipe._execution_device)
     if not plan.room.any(): return inv.path[-1], ctl
     return edit_loop(pipe, inv, ctl, embed(pipe, [inv.prompt, target]), control, cb), ctl
 

@@ -367,7 +367,7 @@ def region_iou(pipe, # From `load_pipe`
 _WINDOWS = dict(w=(3., 2., 5.), tau_cross=(0.8, 0.5, 0.3), tau_self=(0.4, 0.7), threshold=(0.4, 0.3))
 _OWN = _WINDOWS | dict(tau_cross=(0.8, 0.5))
 _GRIDS = {   # the knobs of methods that have some of their own; the first value of each is where a search starts
-    DEFAULT: dict(w=(3., 2., 5.), renew=(0.8, 0.5, 1.), hold=(0.9, 0.7), settle=(0.35, 0.6)),
+    DEFAULT: dict(w=(3., 2., 5.), renew=(0.8, 0.5, 1.), hold=(0.9, 0.7), against=(0.5, 0.)),
     'edict': _OWN | dict(p=(0.93, 0.97)),
     'ddpm': _OWN | dict(skip=(0.36, 0.2)),
     'proximal': _OWN | dict(share=(0.7, 0.4))}
@@ -417,12 +417,13 @@ def search_knobs(pipe, # From `load_pipe`
                  T:int=None, # DDIM steps; default: 10, or 4 if quick
                  seed:int=711, # Of the pairs
                  n:int=3, # See `mk_pairs`
+                 methods=None, # Names in `BENCHED`; default: all
                  file=None, # Where results are kept
                  progress:bool=True # Show a progress bar?
     )->dict: # From method to its knobs
     "The knobs of every method, chosen on scenes by the training artists."
     pairs = [p for p in mk_pairs(seed, WORLD.artists, n) if p.kind!='nothing'][:3 if quick else None]
-    names = [DEFAULT] if quick else list(BENCHED)
+    names = list(methods or ([DEFAULT] if quick else BENCHED))
     if T is None: T = 4 if quick else 10
     settings = dict(T=T, pairs=[p.key for p in pairs], seed=seed, windows=_WINDOWS, grids=_GRIDS) | machine(pipe)
     rows = run_shared([(m, m) for m in names], lambda m: search_method(pipe, m, pairs, T), file, settings, progress)
