@@ -14,7 +14,7 @@ import torch
 from .checks import check
 from .threads import one_thread_at_a_time
 
-# %% ../nbs/20_scheduler.ipynb #65ed2715
+# %% ../nbs/20_scheduler.ipynb #20b00001
 def check_step_count(T:int, # Number of DDIM steps
                      N:int=1000 # Times of the model; Stable Diffusion's
     )->int: # `T`
@@ -22,6 +22,7 @@ def check_step_count(T:int, # Number of DDIM steps
     check(isinstance(T, int) and 1<=T<N, f'T is {T!r}: the number of steps is a whole number from 1 to {N-1}')
     return T
 
+# %% ../nbs/20_scheduler.ipynb #65ed2715
 def ddim_pairs(sched, # A `DDIMScheduler`
                T:int # Number of steps
     )->list: # `T` pairs of times (t, s), from noise to picture; the last `s` is at most 0
@@ -45,7 +46,7 @@ def pred_z0(z_t:torch.Tensor, # Noisy latent, (b,c,h,w)
     "The clean latent, if `eps` is the noise in `z_t` (DDIM, eq. 12)."
     return (z_t - (1-abar_t)**0.5*eps)/abar_t**0.5
 
-# %% ../nbs/20_scheduler.ipynb #189f5e41
+# %% ../nbs/20_scheduler.ipynb #20b00002
 def to_eps(out:torch.Tensor, # What the network predicts, (b,c,h,w)
            z_t:torch.Tensor, # What it saw, (b,c,h,w)
            abar_t, # Share of signal, scalar
@@ -56,6 +57,7 @@ def to_eps(out:torch.Tensor, # What the network predicts, (b,c,h,w)
           f"prediction type {prediction!r} is not known: use 'epsilon' or 'v_prediction'")
     return out if prediction=='epsilon' else abar_t**0.5*out + (1-abar_t)**0.5*z_t
 
+# %% ../nbs/20_scheduler.ipynb #189f5e41
 @one_thread_at_a_time
 def eps_theta(pipe, # From `load_pipe` or `ready`
               z_t:torch.Tensor, # Noisy latents, (b,c,h,w)
