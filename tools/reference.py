@@ -10,7 +10,7 @@ from textwrap import dedent
 from smalldocs.api import cell, entry, line_of, methods, own, package_modules, summary
 
 FOLDER = 'api'
-WIDTH = 88  # columns of a signature on one line
+WIDTH = 44  # columns of a signature on one line, which a phone has room for
 EXAMPLE = 9  # lines of an example
 
 

@@ -5,13 +5,15 @@ from html import unescape
 from pathlib import Path
 
 import numpy as np
-from bs4 import BeautifulSoup, NavigableString
+from bs4 import BeautifulSoup, Comment, NavigableString
 from fontTools.subset import Options, Subsetter, load_font, save_font
 from PIL import Image
 
 VENDOR, OWN = Path(__file__).parent/'vendor', Path(__file__).parent/'site'
 FIT, FIT_MARGIN = 88, 120  # columns of text that fit beside the margin, and with it
 FIT_PICTURES = 760  # pixels that do
+FIT_RESULTS = 6  # columns of numbers that do
+DENSITY = 1.6  # pixels of a plot for one of the page: its letters are then about as large as the text's
 
 
 # ---- One page
@@ -26,12 +28,17 @@ def room(columns # Of the longest line
     return ' column-page-right wide' + (' wrap' if columns > FIT_MARGIN else '')
 
 
+def room_printed(text):
+    "The same for what a cell has printed: words are wrapped, columns keep theirs."
+    return room(longest(text)) if re.search(r'\S {2,}\S', text) else ' wrap'
+
+
 def make_room(html):
-    "Blocks of code and of printed text reach into the margin if they must; what is printed wider yet is wrapped."
+    "Blocks of code and of printed columns reach into the margin if they must; what is wider yet is wrapped."
     code = r'<div class="code-copy-outer-scaffold(?=">(?:(?!</div>).)*?<code[^>]*>(.*?)</code></pre></div>)'
     html = re.sub(code, lambda m: m[0] + room(longest(m[1])), html, flags=re.S)
     printed = r'<div class="cell-output (?=[\w -]*">\s*<pre[^>]*><code[^>]*>(.*?)</code></pre>)'
-    return re.sub(printed, lambda m: m[0] + room(longest(m[1])).lstrip() + ' ', html, flags=re.S)
+    return re.sub(printed, lambda m: m[0] + room_printed(m[1]).lstrip() + ' ', html, flags=re.S)
 
 
 def make_room_for_pictures(html):
@@ -39,6 +46,27 @@ def make_room_for_pictures(html):
     def widen(m): return m[0] + (room(FIT + 1) if (m[1].count('scope="col"') + 1)*int(m[2]) > FIT_PICTURES else '')
     table = r'<div class="scroll(?=" [^>]*><table class="pictures"><thead>(.*?)</thead>.*?<td style="min-width:(\d+)px)'
     return re.sub(table, widen, html, flags=re.S)
+
+
+def make_room_for_results(html):
+    "Tables of results with many columns do, too."
+    def widen(m): return m[0] + (room(FIT + 1) if m[1].count('scope="col"') > FIT_RESULTS else '')
+    table = r'<div class="scroll(?=" [^>]*><table class="results"><thead>(.*?)</thead>)'
+    return re.sub(table, widen, html, flags=re.S)
+
+
+def mark_parameters(html):
+    "Tables of parameters have a class: a phone stacks them."
+    return re.sub(r'<table class="([^"]*)"(?=>\s*<thead>\s*<tr>\s*<th>Parameter<)', r'<table class="\1 params"', html)
+
+
+def link_repository(html):
+    "The bar leads to the repository, whose address the link for issues has."
+    if not (found := re.search(r'href="([^"]*)/issues/new"', html)): return html
+    icon = '<i class="bi bi-github" aria-hidden="true"></i>'
+    link = f'<a class="nav-link" href="{found[1]}" title="The repository" aria-label="The repository">{icon}</a>'
+    switch = '<li class="nav-item compact"><a class="quarto-color-scheme-toggle'
+    return html.replace(switch, f'<li class="nav-item compact repository">{link}</li>{switch}', 1)
 
 
 def one_theme(html):
@@ -68,7 +96,8 @@ def move_pictures(html, up, folder):
         file.write_bytes(data)
         im = Image.open(io.BytesIO(data))
         size = f'width="{im.width}" height="{im.height}"'  # so that nothing moves when it comes
-        kind = ' data-drawing' if m[2] == 'png' and is_drawing(im) else ''
+        plot = m[2] == 'png' and is_drawing(im)
+        kind = f' data-drawing style="--nt-width:{im.width/DENSITY:.0f}px"' if plot else ''
         return f'<img{m[1]}{size} loading="lazy"{kind} src="{up}site_libs/{folder.name}/{file.name}"'
     return PICTURE.sub(move, html)
 
@@ -99,7 +128,8 @@ def mend(html, # A rendered page
     # A wide listing scrolls by the arrow keys
     html = html.replace('<pre class="sourceCode', '<pre tabindex="0" class="sourceCode')
     html = re.sub(r'<pre>(?=<code)', '<pre tabindex="0">', html)
-    return make_room_for_pictures(make_room(one_theme(html)))
+    html = mark_parameters(link_repository(one_theme(html)))
+    return make_room_for_results(make_room_for_pictures(make_room(html)))
 
 
 # ---- Search
@@ -122,6 +152,7 @@ def sections(html, # A rendered page
     title = main.h1.get_text()
     found = [dict(id=href, href=href, title=title, section='', text='', code='')]
     for node in main.descendants:
+        if isinstance(node, Comment): continue
         if node.name in ('h2', 'h3', 'h4') and node.get('data-anchor-id'):
             at = f'{href}#{node["data-anchor-id"]}'
             found.append(found[0] | dict(id=at, href=at, section=node.get_text(), text='', code=''))

@@ -12,8 +12,8 @@
     box.classList.toggle('more-right', more > 1 && more - box.scrollLeft > 1)
     if (more > 1) box.tabIndex = 0
   }
-  const SCROLLS = 'pre, .sd-table, .scroll, .cell-output-display:not(.cell-output-markdown), .katex-display, ' +
-    '.math.display, .figure > p'
+  const SCROLLS = 'pre, .sd-table, .scroll, .cell-output-display:not(.cell-output-markdown, :has(> .wide)), ' +
+    '.katex-display, .math.display, .figure > p'
   const boxes = () => $$(`main :is(${SCROLLS})`)
   const sizes = new ResizeObserver(seen => seen.forEach(o => look(o.target)))
   boxes().forEach(box => {
@@ -99,6 +99,22 @@
     e.preventDefault()
     head.click()
   }))
+
+  // ---- The contents hide from what passes under them, where it can be seen, and only then
+  const wide = $$('main .wide'), lists = contents ? [...contents.children] : []
+  const hit = (a, b) => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom
+  const hide = () => {
+    const boxes = lists.map(part => part.getBoundingClientRect())
+    const over = wide.some(block => block.checkVisibility() && boxes.some(box => hit(block.getBoundingClientRect(), box)))
+    contents.classList.toggle('under', over)
+  }
+  if (wide.length && contents) {
+    let asked = 0
+    const ask = () => { asked ||= requestAnimationFrame(() => { asked = 0; hide() }) }
+    addEventListener('scroll', ask, {passive: true})
+    new ResizeObserver(ask).observe(document.body)  // what folds and unfolds moves the rest
+    ask()
+  }
 
   // ---- Light or dark follows the system until the reader chooses
   matchMedia('(prefers-color-scheme: dark)').addEventListener('change', e => {
