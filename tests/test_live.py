@@ -1,18 +1,20 @@
 "Page Live: its arithmetic against the library's, and the panel in a real browser, on the site under a sub-path."
 import io, json, os, re, shutil, subprocess
 from base64 import b64decode
+from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from itertools import islice
 from pathlib import Path
 from threading import Thread
+from time import sleep
 
 import numpy as np
 import pytest
 from conftest import MANY, NEEDED, ROOT
 from PIL import Image
 
-from nulltext_nb.app.export import LIVE_SCENES
+from nulltext_nb.app.export import LIVE_SCENES, live_facts, live_scene, live_sheets
 from nulltext_nb.world.art import HELD_OUT
 from nulltext_nb.world.scenes import EXAMPLE, WORLD, random_scene
 
@@ -36,6 +38,10 @@ EDITS = [dict(target=CAT.replace('red', 'blue')),
 ANYWHERE = [dict(target=CAT.replace('on grass', 'on the beach'), tau_cross=0.9),
             dict(target=CAT, weights={'red': -0.5}, tau_self=0.4)]
 IN_JS = dict(tau_cross='tauCross', tau_self='tauSelf')
+MADE = [dict(things=[('cat', '')], place='on grass'),
+        dict(things=[('car', 'green'), ('tree', '')], place='in the snow', seed=1, join='next to'),
+        dict(things=[('owl', 'golden'), ('umbrella', 'pink')], place='at night', seed=2, join='and')]
+STYLED = ('pencil drawing', 'watercolour', 'old photo', 'neon sign', 'blueprint')
 CAPTIONS = [*PAIRS, ('a cat next to a dog in the snow', 'a dog in the snow'),
             ('a cat', 'a cat with a hat and a red bow'),
             ('a house in front of a tree', 'a red house in front of a big tree'), ('a cat, a dog.', 'a cat; an owl')]
@@ -103,6 +109,33 @@ def of_masks(rng):
     return dict(masks={k: flat(x) for k, x in (given | made).items()})
 
 
+def of_scenes(facts):
+    "Scenes that are made, plain and in styles: what lies on the sheets, and the library's picture."
+    sheets = live_sheets()
+    styled = [dict(MADE[i%2], seed=i%4, style=style) for i, style in enumerate(STYLED)]
+    return dict(made=[a_made(facts, sheets, **made) for made in [*MADE, *styled]])
+
+
+def a_made(facts, sheets, things, place, seed=0, **more):
+    "A scene by the library, its picture without a style, and the parts that the page finds on the sheets."
+    def part(name, column, row, side):
+        box = [side*k for k in (column, row, column + 1, row + 1)]
+        return flat(np.moveaxis(np.asarray(sheets[f'{name}.webp'].crop(box)), -1, 0))
+    scene, stand, words = live_scene(things, place, seed=seed, **more), facts['stands'][len(things) - 1], facts['words']
+    at = [(facts['looks'][noun].index(look), words['nouns'].index(noun)) for noun, look in things]
+    def stood(spot, x, noun):
+        drawing = part(f'things{len(things)}', *spot, stand['side'])
+        return dict(drawing=drawing, x=x, y=stand['y'], w=stand['widths'][noun])
+    standing = [stood(spot, x, noun) for spot, x, (noun, _) in zip(at, stand['xs'], things)]
+    told = dict(join=scene.join, style=scene.style, place=place)
+    return dict(ground=part('places', words['places'].index(place), seed, 128), things=standing,
+                chance=part('chance', seed, 0, 128), words=[dict(noun=noun, look=look) for noun, look in things],
+                caption=scene.caption, plain=bytes_of(replace(scene, style='')), picture=bytes_of(scene), **told)
+
+
+def bytes_of(scene): return flat(np.moveaxis(np.asarray(scene.draw()), -1, 0))
+
+
 def a_mask(size=128):
     "A disc, as one paints it."
     y, x = np.mgrid[:size, :size]
@@ -164,6 +197,7 @@ def test_arithmetic_is_the_librarys(panel, tmp_path):
     pipe = load_pipe(device='cpu')
     rng = np.random.default_rng(0)
     numbers = of_words(pipe.tokenizer) | of_steps(pipe, rng) | of_masks(rng)
+    numbers |= of_scenes(live_facts(pipe))
     painted = dict(target=CAT.replace('a cat', 'an owl'), region=a_mask())
     anywhere = [dict(region='all', **e) for e in ANYWHERE]
     numbers['runs'] = [a_run(pipe, EXAMPLE.draw(), CAT, [*EDITS, painted, *anywhere], 5)]
@@ -179,9 +213,10 @@ def test_arithmetic_is_the_librarys(panel, tmp_path):
 
 
 def test_it_is_light(panel):
-    "The engine and the model together."
-    files = [p for p in panel.iterdir() if p.suffix in ('.gz', '.mjs', '.js', '.json', '.css')]
-    assert sum(p.stat().st_size for p in files) <= 25e6
+    "The engine, the model and the pictures together."
+    size = sum(p.stat().st_size for p in panel.iterdir())
+    print(f'{size/1e6:.1f} MB')
+    assert size <= 25e6
 
 
 # ---- In a browser
@@ -272,6 +307,10 @@ def test_stopped_and_started_again(visit):
     v.press('Cancel')
     v.told('Stopped', 2)
     v.press('Invert')
+    v.told('Inverting')
+    v.page.locator('.live-scenes input[type=radio]').nth(1).click()
+    v.told('Press Invert')
+    v.press('Invert')
     v.told('Inverted')
 
 
@@ -348,6 +387,34 @@ def test_a_scene_is_made(visit, tmp_path):
     assert (v.pixels('.live-stage canvas')[64, 64] == (255, 0, 0)).all()
 
 
+def test_a_link_brings_the_made_scene_back(visit):
+    "Two things in a style, as the library draws them; another visitor sees the same; what no sheet holds is left out."
+    v = visit()
+    v.page.locator('summary', has_text='Make a scene').click()
+    chosen = {'Thing': 'owl', 'Look': 'golden', 'Beside it': 'next to', 'Second thing': 'owl', 'Place': 'at night',
+              'View of the place': '2', 'Style': 'old photo'}
+    for name, word in chosen.items(): v.field(name).select_option(word)
+    v.told('two things called owl')
+    v.field('Second thing').select_option('umbrella')
+    v.field('Its look').select_option('pink')
+    v.told('Press Invert')
+    made = live_scene([('owl', 'golden'), ('umbrella', 'pink')], 'at night', seed=2, join='next to', style='old photo')
+    v.page.wait_for_function('caption => document.querySelector(".live input[type=text]").value === caption',
+                             arg=made.caption)
+    drawn = v.pixels('.live-stage canvas')
+    assert psnr(drawn, np.asarray(made.draw())) > 35
+    v.press('Copy link')
+    hash = v.page.evaluate('location.hash')
+    again = visit(hash)
+    assert again.field('What the picture shows').input_value() == made.caption
+    assert (again.pixels('.live-stage canvas') == drawn).all()
+    other = visit(hash.replace('umbrella', 'unicorn'))
+    assert other.field('Thing').count() and (other.pixels('.live-stage canvas') != drawn).any()
+
+
+def psnr(a, b): return -10*np.log10(np.mean(((a - b)/255.)**2))
+
+
 def resident():
     "Bytes of the largest renderer among our browser's processes."
     def status(pid): return dict(re.findall(r'^(\w+):\s*(\d+)', Path(f'/proc/{pid}/status').read_text(), re.M))
@@ -418,6 +485,96 @@ def test_files_that_do_not_come(visit, panel):
         v.page.context.unroute('**/decoder.onnx.gz*')
     v.press('Invert')
     v.told('Inverted')
+
+
+def served(v, name, **answer):
+    "From now on `name` comes like this; without an answer, as it is."
+    v.page.context.unroute(f'**/{name}*')
+    if answer: v.page.context.route(f'**/{name}*', lambda route: route.fulfill(**answer))
+
+
+def test_sheets_and_engine_that_do_not_come(visit, panel):
+    "The drawings of a scene that is made, a picture, the worker itself."
+    v = visit()
+    v.page.locator('summary', has_text='Make a scene').click()
+    cut = (panel/'things1.webp').read_bytes()[:-100]
+    for answer, line in ((dict(status=404), 'cannot be fetched (404)'), (dict(body=cut), 'came cut short')):
+        served(v, 'things1.webp', **answer)
+        v.press('Draw')
+        v.told(f'things1.webp {line}')
+    served(v, 'things1.webp')
+    v.press('Draw')
+    v.told('Press Invert')
+    served(v, 'scene1.png', body='no picture')
+    second = v.page.locator('.live-scenes input[type=radio]').nth(1)
+    second.click()
+    v.told('scene1.png is no picture')
+    served(v, 'scene1.png')
+    second.click()
+    v.told('Press Invert')
+    served(v, 'worker.js', status=404)
+    v.press('Invert')
+    v.told('the model stopped')
+    served(v, 'worker.js')
+    v.press('Invert')
+    v.told('Inverted')
+
+
+def test_the_list_of_files_comes_cut_short(browser, site, panel):
+    page = browser.new_page()
+    cut = (panel/'model.json').read_text(encoding='utf-8')[:-100]
+    page.route('**/model.json', lambda route: route.fulfill(body=cut))
+    page.goto(site + FEW)
+    page.get_by_text('did not come whole').wait_for()
+    page.unroute('**/model.json')
+    page.get_by_role('button', name='Try again').click()
+    page.get_by_text('Press Invert:').wait_for()
+    page.close()
+
+
+@pytest.mark.parametrize('where', ('function mkNet(ort, facts, read) {', 'unet(rows, t, words, controls = {}) {',
+                                   'decode(z0) {'))
+def test_memory_runs_out(visit, panel, where):
+    "While the model is made, at a step, or while a picture is decoded."
+    nets = (panel/'nets.js').read_text(encoding='utf-8')
+    assert nets.count(where) == 1
+    full = nets.replace(where, where + " throw new RangeError('Array buffer allocation failed');")
+    v = visit()
+    served(v, 'nets.js', body=full, content_type='text/javascript')
+    v.press('Invert')
+    if where.startswith('decode'):
+        v.told('Inverted')
+        v.press('Edit')
+    v.told('there is not enough memory')
+    served(v, 'nets.js')
+    v.press('Invert')
+    v.told('Inverted')
+    v.press('Edit')
+    v.told('Done')
+
+
+def test_in_the_background(visit):
+    "Hidden, the panel works on; frozen by the browser, it goes on once it may; and the next press works."
+    v = visit()
+    hide = '''state => {
+        Object.defineProperty(document, 'visibilityState', {value: state, configurable: true})
+        Object.defineProperty(document, 'hidden', {value: state === 'hidden', configurable: true})
+        document.dispatchEvent(new Event('visibilitychange'))
+    }'''
+    v.press('Invert')
+    v.told('Inverting')
+    v.page.evaluate(hide, 'hidden')
+    v.told('Inverted')
+    v.press('Invert')
+    v.told('Inverting')
+    browser_side = v.page.context.new_cdp_session(v.page)
+    browser_side.send('Page.setWebLifecycleState', dict(state='frozen'))
+    sleep(2)
+    browser_side.send('Page.setWebLifecycleState', dict(state='active'))
+    v.page.evaluate(hide, 'visible')
+    v.told('Inverted')
+    v.press('Edit')
+    v.told('Done')
 
 
 def test_for_everyone(visit):

@@ -16,7 +16,7 @@ export const pixelsOf = picture => Float32Array.from(picture.flatMap(plane => [.
 
 // ---- What works line by line: `f` on every row, then on every column
 
-function separably(m, f) {
+export function separably(m, f) {
   const s = sideOf(m)
   const rows = Array.from({length: s}, (_, y) => f(m.subarray(y*s, (y + 1)*s)))
   const size = rows[0].length, out = zeros(size)

@@ -37,27 +37,12 @@
     p.imageSmoothingQuality = 'high'
     p.drawImage(picture, (w - s)/2, (h - s)/2, s, s, 0, 0, SIDE, SIDE)
   }
-  // A drawing from the sheet, standing on its foot in the middle of a place; its shadow as page Scenes has it
-  const stand = (at, thing, place) => {
-    const p = pen(at), [x, y, size] = [SIDE/2, Math.round(0.86*SIDE), thing.width]
-    p.drawImage(place, 0, 0)
-    const shade = p.createRadialGradient(0, 0, 0, 0, 0, 1.25)
-    shade.addColorStop(0.2, 'rgb(0 0 0 / .35)')
-    shade.addColorStop(1, 'rgb(0 0 0 / 0)')
-    p.save()
-    p.translate(x, y - 0.01*SIDE)
-    p.scale(0.4*size, 0.1*size)
-    p.fillStyle = shade
-    p.fillRect(-1.25, -1.25, 2.5, 2.5)
-    p.restore()
-    p.drawImage(thing, x - size/2, y - size)
+  // The planes of one picture of a sheet
+  const part = (sheet, column, row, side, planesOf) => {
+    const p = pen(canvas(side))
+    p.drawImage(sheet, column*side, row*side, side, side, 0, 0, side, side)
+    return planesOf(p.getImageData(0, 0, side, side).data)
   }
-  const part = (sheet, column, row, side) => {
-    const out = canvas(side)
-    pen(out).drawImage(sheet, column*side, row*side, side, side, 0, 0, side, side)
-    return out
-  }
-  const article = phrase => `${/^[aeiou]/.test(phrase) ? 'an' : 'a'} ${phrase}`
   const decoded = async (address, what) => {
     const picture = el('img')
     const come = new Promise((done, fail) => Object.assign(picture, {onload: done, onerror: fail, src: address}))
@@ -145,17 +130,29 @@
         el('label', {class: 'live-own btn btn-outline-secondary'}, this.file, 'My own'), this.maker())
     }
     maker() {
-      const {words, looks} = this.facts, choice = name => el('select', {class: 'form-select', 'aria-label': name, onchange: () => this.make()})
-      const [noun, look, place] = ['Thing', 'Look', 'Place'].map(choice)
-      const fill = (at, options) => at.replaceChildren(...options.map(value => el('option', {value}, value || 'as drawn')))
-      fill(noun, words.nouns)
-      fill(place, words.places)
-      const of = () => fill(look, looks[noun.value])
-      noun.addEventListener('change', of, {capture: true})   // before the scene is made
-      of()
-      this.made = {noun, look, place}
-      return el('details', {class: 'live-maker'}, el('summary', {}, 'Make a scene'), el('div', {class: 'live-row'}, noun, look, place,
+      const {words, looks, views} = this.facts, item = value => el('option', {value}, value || 'as drawn')
+      const choice = (name, options, show = item) =>
+        el('select', {class: 'form-select', 'aria-label': name, onchange: () => this.make()}, ...options.map(show))
+      const pair = (thing, its) => {
+        const noun = choice(thing, words.nouns), look = choice(its, [])
+        noun.follow = () => look.replaceChildren(...looks[noun.value || words.nouns[0]].map(item))
+        noun.addEventListener('change', noun.follow, {capture: true})   // before the scene is made
+        return [noun, look]
+      }
+      const [noun, look] = pair('Thing', 'Look'), [noun2, look2] = pair('Second thing', 'Its look')
+      const join = choice('Beside it', ['', 'and', 'next to'], value => el('option', {value}, value || 'alone'))
+      const place = choice('Place', words.places)
+      const drawable = words.styles.filter(style => style !== 'pixel art')   // see styles.js
+      const style = choice('Style', ['', ...drawable], value => el('option', {value}, value || 'no style'))
+      const view = choice('View of the place', [...Array(views).keys()].map(String), value => el('option', {value}, `view ${+value + 1}`))
+      join.follow = () => { noun2.disabled = look2.disabled = !join.value }
+      join.addEventListener('change', join.follow, {capture: true})
+      noun2.selectedIndex = 1
+      for (const at of [noun, noun2, join]) at.follow()
+      this.made = {noun, look, join, noun2, look2, place, style, view}
+      this.making = el('details', {class: 'live-maker'}, el('summary', {}, 'Make a scene'), el('div', {class: 'live-row'}, ...Object.values(this.made),
         el('button', {type: 'button', class: 'btn btn-outline-secondary', onclick: () => this.make()}, 'Draw')))
+      return this.making
     }
     say(text, problem = false) {
       this.status.textContent = text
@@ -166,8 +163,10 @@
     async choose(i) {
       await this.safely(async () => {
         const scene = this.facts.scenes[i]
+        this.scenes[i].firstChild.checked = false   // until it is there, so that it can be pressed again
         fit(this.before, await decoded(new URL(scene.file, base), scene.file))
         this.scene = i
+        this.drawn = false
         this.scenes[i].firstChild.checked = true
         this.caption.value = scene.caption
         this.changed()
@@ -178,21 +177,63 @@
         this.say('Press Invert: the picture is walked back to noise.')
       })
     }
+    // A file of pictures, loaded once; what went wrong is tried again
+    sheet(name) {
+      return this.sheets[name] ??= this.fetched(name).catch(error => {
+        delete this.sheets[name]
+        throw error
+      })
+    }
+    async fetched(name) {
+      const {files, version} = this.facts, answer = await fetch(new URL(`${name}?${version}`, base)).catch(() => null)
+      if (!answer?.ok) throw new Error(`${name} cannot be fetched (${answer ? answer.status : 'no network'}): try again`)
+      const whole = await answer.blob().catch(() => null)
+      if (whole?.size !== files[name]) throw new Error(`${name} came cut short: try again`)
+      const address = URL.createObjectURL(whole)
+      try { return await decoded(address, name) } finally { URL.revokeObjectURL(address) }
+    }
+    // The scene that is asked for: what stands where, how it is called
+    asked() {
+      const value = Object.fromEntries(Object.entries(this.made).map(([name, at]) => [name, at.value]))
+      const things = [{noun: value.noun, look: value.look}]
+      if (value.join) things.push({noun: value.noun2, look: value.look2})
+      if (value.join && value.noun === value.noun2) throw new Error(`two things called ${value.noun} could not be told apart: choose another one`)
+      return {...value, things}
+    }
     async make() {
       await this.safely(async () => {
-        const [noun, look, place] = ['noun', 'look', 'place'].map(name => this.made[name].value), {facts} = this
-        const sheet = name => this.sheets[name] ??= decoded(new URL(`${name}?${facts.version}`, base), name)
-        const [things, places] = await Promise.all(['things.webp', 'places.webp'].map(sheet))
-        const at = [facts.looks[noun].indexOf(look), facts.words.nouns.indexOf(noun)]
-        stand(this.before, part(things, ...at, facts.cell), part(places, facts.words.places.indexOf(place), 0, SIDE))
-        this.stranger(`${article(`${look} ${noun}`.trim())} ${place}`)
+        const {facts} = this, {things, join, place, style, view} = this.asked(), {xs, y, side, widths} = facts.stands[things.length - 1]
+        const {captionOf, drawScene, planesOf} = await import(new URL('scene.js', base))
+        const names = [`things${things.length}`, 'places', 'chance']
+        const [drawings, places, chance] = await Promise.all(names.map(name => this.sheet(`${name}.webp`)))
+        const standing = things.map(({noun, look}, i) => {
+          const at = [facts.looks[noun].indexOf(look), facts.words.nouns.indexOf(noun)]
+          return {drawing: part(drawings, ...at, side, planesOf), x: xs[i], y, w: widths[noun]}
+        })
+        const ground = part(places, facts.words.places.indexOf(place), +view, SIDE, planesOf)
+        draw(this.before, drawScene(ground, standing, style, part(chance, +view, 0, SIDE, planesOf)))
+        this.stranger(captionOf(things, join, place, style))
+        this.drawn = true
         this.say('Press Invert: the picture is walked back to noise.')
       })
+    }
+    // The choices of a link for a scene to make; false if it carries none
+    remade(what) {
+      if (!what.noun) return false
+      const ok = Object.entries(this.made).map(([name, at]) => {
+        if (name in what) at.value = what[name]
+        const known = at.selectedIndex >= 0
+        if (!known) at.selectedIndex = 0
+        at.follow?.()
+        return known
+      })
+      return ok.every(Boolean)
     }
     // A picture that is none of the eight
     stranger(caption) {
       this.scenes.forEach(label => { label.firstChild.checked = false })
       this.scene = null
+      this.drawn = false
       this.ideas.replaceChildren()
       this.caption.value = this.target.value = caption
       this.changed()
@@ -278,13 +319,14 @@
     heard({id, kind, ...what}) {
       if (id !== this.waiting?.id) return
       const {done, fail} = this.waiting
+      if (['done', 'stopped', 'failed'].includes(kind)) this.waiting = null
       if (kind === 'loading') this.advance('Loading the model', what.done, what.all, 'MB', 1e6)
       if (kind === 'step') {
         this.advance(this.doing, what.i + 1, what.total, 'steps')
         if (what.preview) this.showAfter(what.preview)
       }
       if (kind === 'done') done(what)
-      if (kind === 'stopped') fail(null)
+      if (kind === 'stopped') fail()
       if (kind === 'failed') {
         if (what.fatal) this.dismiss()
         fail(new Error(what.why))
@@ -311,11 +353,12 @@
       this.waiting = null
       this.worker?.postMessage({id: ++this.job})
       this.busy(false)
-      fail(null)
+      this.say('Stopped.')
+      fail()
     }
     // Whatever goes wrong is one line, and the next press works
     async safely(work) {
-      try { await work() } catch (error) { this.say(error ? `${error.message}.` : 'Stopped.', !!error) } finally { this.waiting = null }
+      try { await work() } catch (error) { if (error) this.say(`${error.message}.`, true) }
     }
 
     invert() {
@@ -393,14 +436,17 @@
     // ---- A link that carries the settings; a picture of one's own stays at home
     link() {
       const knobs = Object.entries(this.knobs).map(([name, at]) => [name, at.value])
-      const what = {scene: this.scene ?? '', caption: this.caption.value, to: this.target.value, ...Object.fromEntries(knobs)}
+      const made = this.drawn ? Object.entries(this.made).map(([name, at]) => [name, at.value]) : []
+      const what = {scene: this.scene ?? '', caption: this.caption.value, to: this.target.value, ...Object.fromEntries([...knobs, ...made])}
       location.hash = `live?${new URLSearchParams(what)}`
-      const done = () => this.say(this.scene === null ? 'The link is copied; it carries the settings, not your picture.' : 'The link is copied.')
+      const done = () => this.say(this.scene === null && !this.drawn ? 'The link is copied; it carries the settings, not your picture.' : 'The link is copied.')
       navigator.clipboard?.writeText(location.href).then(done, () => this.say('The link is in the address bar.'))
     }
     async follow() {
       const what = Object.fromEntries(new URLSearchParams(location.hash.split('?')[1] ?? ''))
-      await this.choose(this.facts.scenes[what.scene] ? +what.scene : 0)
+      this.making.open = this.remade(what)
+      if (this.making.open) await this.make()
+      else await this.choose(this.facts.scenes[what.scene] ? +what.scene : 0)
       if (what.caption) this.caption.value = what.caption
       if (what.to) this.target.value = what.to
       this.weighable()
@@ -420,17 +466,23 @@
       return instead(box, 'This browser has no WebAssembly or is too old for this panel: try a newer one.')
     }
     const answer = await fetch(new URL('model.json', base)).catch(() => null)
-    if (!answer?.ok) return instead(box, 'The model of this page is missing: this copy of the site was built without it.')
-    await new Panel(box, await answer.json()).follow()
+    if (answer?.status === 404) return instead(box, 'The model of this page is missing: this copy of the site was built without it.')
+    const facts = await answer?.json().catch(() => null)
+    if (!facts) {
+      instead(box, 'What the panel needs to know of its model did not come whole.')
+      return offer(box, 'Try again')
+    }
+    await new Panel(box, facts).follow()
     navigator.serviceWorker?.register(new URL('../../threads.js', base)).catch(() => null)   // without it, one thread works
   }
   // Where the page is about something else, the panel waits behind a button
-  const offer = box => {
-    const press = () => {
+  const offer = (box, name = 'Try it here') => {
+    const press = async () => {
       button.disabled = true
-      open(box)
+      await open(box)
+      button.remove()
     }
-    const button = el('button', {type: 'button', class: 'btn btn-primary', onclick: press}, 'Try it here')
+    const button = el('button', {type: 'button', class: 'btn btn-primary', onclick: press}, name)
     box.append(button)
   }
   for (const box of document.querySelectorAll('[data-live]')) (box.dataset.live === 'later' ? offer : open)(box)

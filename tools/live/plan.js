@@ -34,6 +34,13 @@ export function findThings(net, inv, phrases) {
   })
 }
 
+// All things of the source's caption by their phrases; they are sought once
+export function thingsOf(net, inv) {
+  const phrases = partsOf(net.tok, inv.caption, 'thing').map(part => part.phrase)
+  const pairs = () => findThings(net, inv, phrases).map((area, k) => [phrases[k], area])
+  return inv.things ??= Object.fromEntries(pairs())
+}
+
 // The cells of the latent that a mask of pixels touches
 export const touched = (area, hw, share = 0.05) => shrunk(area, hw).map(x => +(x > share))
 
@@ -74,11 +81,10 @@ export class Plan {
 export function planChanges(net, inv, target, changes) {
   const plan = new Plan(net)
   if (!changes.length) return plan
-  const things = text => partsOf(net.tok, text, 'thing').map(part => part.phrase)
-  const old = things(inv.caption), gone = changes.map(change => change.old)
-  const areas = Object.fromEntries(findThings(net, inv, old).map((area, k) => [old[k], area]))
+  const areas = thingsOf(net, inv), gone = changes.map(change => change.old)
+  const wanted = partsOf(net.tok, target, 'thing').map(part => part.phrase)
   for (const change of changes) plan.apply(change, areas)
-  plan.outside = old.filter(phrase => things(target).includes(phrase) && !gone.includes(phrase))
+  plan.outside = Object.keys(areas).filter(phrase => wanted.includes(phrase) && !gone.includes(phrase))
   plan.inside = partsOf(net.tok, target, 'place').map(part => part.phrase)
   for (const phrase of plan.outside) plan.kept = maximum(plan.kept, areas[phrase])
   plan.spare()

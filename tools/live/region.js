@@ -78,8 +78,8 @@ export async function edit(net, inv, target, {region = null, ...knobs} = {}, cb 
   return {z: await editLoop(net, inv, new PromptToPrompt(net, inv, target, knobs), cb), ctl: null}
 }
 
-// The photograph's own pixels where nothing changed
+// The photograph's own pixels where nothing changed; the source is decoded once
 export async function giveBack(net, inv, edited, ctl) {
-  const back = await net.decode(inv.path.at(-1))
-  return restore(inv.photo, back, edited, ctl && ctl.changedPixels(edited))
+  inv.back ??= await net.decode(inv.path.at(-1))
+  return restore(inv.photo, inv.back, edited, ctl && ctl.changedPixels(edited))
 }

@@ -13,6 +13,8 @@ import {mkNet, unzipped} from './nets.js'
 import {findThings} from './plan.js'
 import {randn} from './random.js'
 import {edit, giveBack} from './region.js'
+import {captionOf, drawScene} from './scene.js'
+import {STYLES} from './styles.js'
 import {Tokenizer, alignWords, findWords, promptWords, unknownWords, wordWeights} from './words.js'
 
 const file = name => readFileSync(join(process.env.PANEL, name))
@@ -74,6 +76,23 @@ test('masks', () => {
   near(outline(m, picture), given.outline, 2e-3, 'outline')
   near(widened(p, 3), given.widened, 0, 'widened')
   near(restore(photo, back, edited, p).map(x => Math.min(1, Math.max(0, x))), given.restored, 3e-3, 'restore')
+})
+
+test('scenes that are made', t => {
+  const light = picture => picture.map(x => x/255)
+  const split = (x, n) => Array.from({length: n}, (_, c) => Float64Array.from(x.slice(c*x.length/n, (c + 1)*x.length/n)))
+  for (const {ground, things, chance, words, join, place, style, caption, plain, picture} of numbers.made) {
+    assert.equal(captionOf(words, join, place, style), caption)
+    const standing = things.map(({drawing, ...at}) => ({drawing: split(drawing, 4), ...at})), free = split(chance, 4)
+    const drawn = psnr(drawScene(split(ground, 4), standing, style, free), light(picture))
+    t.diagnostic(`${caption}, drawn: ${drawn.toFixed(1)} dB`)
+    assert.ok(drawn >= (style ? 30 : 40), `${caption}: ${drawn} dB`)
+    if (!style) continue
+    const styled = STYLES[style](split(plain, 3), free)
+    const same = psnr(light(styled.flatMap(plane => [...plane])), light(picture))
+    t.diagnostic(`${style} alone: ${same.toFixed(1)} dB`)
+    assert.ok(same >= 40, `${style}: ${same} dB`)
+  }
 })
 
 test('words that nobody taught the model', () => {

@@ -3,6 +3,7 @@
 import * as ort from './ort.wasm.bundle.min.mjs'
 import {invert, wordMap} from './engine.js'
 import {mkNet, unzipped} from './nets.js'
+import {thingsOf} from './plan.js'
 import {edit, giveBack} from './region.js'
 import {promptWords, unknownWords} from './words.js'
 
@@ -27,14 +28,15 @@ async function mayGoOn(id) {
 async function fetched(name, size, version, tick) {
   const answer = await fetch(new URL(`${name}?${version}`, import.meta.url)).catch(() => null)
   if (!answer?.ok) throw new Error(`${name} cannot be fetched (${answer ? answer.status : 'no network'}): try again`)
-  const parts = [], reader = answer.body.getReader()
-  for (let part = await reader.read(); !part.done; part = await reader.read()) {
+  const parts = [], reader = answer.body.getReader(), short = new Error(`${name} came cut short: try again`)
+  const next = () => reader.read().catch(() => { throw short })
+  for (let part = await next(); !part.done; part = await next()) {
     parts.push(part.value)
     tick(part.value.length)
   }
   const bytes = new Uint8Array(await new Blob(parts).arrayBuffer())
   const zipped = bytes[0] === 0x1f && bytes[1] === 0x8b
-  if (zipped && bytes.length !== size) throw new Error(`${name} came cut short: try again`)
+  if (zipped && bytes.length !== size) throw short
   return bytes
 }
 
@@ -63,6 +65,8 @@ const jobs = {
     const at = tokens => wordMap(inv.maps, tokens, net.hw)
     const words = promptWords(net.tok, caption).map(([word, tokens]) => ({word, map: at(tokens)}))
     said(id, 'done', {words, hw: net.hw, unknown: unknownWords(net.tok, caption, facts.known)})
+    await mayGoOn(id)
+    thingsOf(net, inv)   // while the reader reads; an edit asks for them first
   },
 
   async edit(id, {facts, target, knobs}) {
@@ -85,11 +89,19 @@ const model = (id, facts) => loading ??= load(id, facts).catch(error => {
   throw error
 })
 
+// After these the engine cannot be trusted: the panel ends this worker, and the next press starts another one
+const outOfMemory = error => error instanceof RangeError || /memory|alloc/i.test(`${error?.message ?? error}`)
+
+function failed(id, error) {
+  if (outOfMemory(error)) return said(id, 'failed', {why: 'there is not enough memory: close other pages and invert again', fatal: true})
+  said(id, 'failed', {why: `${error?.message ?? error}`, fatal: error instanceof WebAssembly.RuntimeError})
+}
+
 async function run({id, job, ...what}) {
   if (id !== wanted) return said(id, 'stopped')
   try { await jobs[job](id, what) } catch (error) {
     if (error instanceof Stopped) said(id, 'stopped')
-    else said(id, 'failed', {why: /memory|allocat/i.test(error.message) ? 'there is not enough memory: close other pages' : error.message})
+    else failed(id, error)
   }
 }
 
