@@ -28,7 +28,7 @@
       picture(data, sheet, i, `${role}: ${told}`), make('span', {textContent: role})))
     const values = data.heads.map((head, k) => {
       const [, what, unit] = head.match(/^(.*?)(, [^ ]+)?(?: [↑↓])?$/)
-      return `${what} ${method.values[i][k]}${unit ? unit.slice(1) : ''}`
+      return `${what} ${method.values[i][k]}${unit ? unit.slice(1) : ''}`.replaceAll(' ', '\u00a0')  // never broken inside
     })
     return make('li', {}, make('div', {className: 'three'}, ...pictures), make('p', {},
       make('strong', {textContent: `${pair.kind}: ${pair.change}`}), make('br'), values.join(' · ')))
