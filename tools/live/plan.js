@@ -50,7 +50,7 @@ export class Plan {
   constructor(net) {   // nothing may change
     const cells = zeros(net.hw), pixels = zeros(net.side)
     Object.assign(this, {hw: net.hw, room: cells, stay: cells, held: cells, empty: cells, kept: pixels, pixels})
-    Object.assign(this, {outside: [], inside: [], sought: [], whole: false})
+    Object.assign(this, {outside: [], inside: [], sought: [], margin: 0, whole: false})
   }
   // The edit may go here, too
   allow(area = ones(sideOf(this.kept)), {reach = 0, more = 0, also = []} = {}) {
@@ -58,7 +58,8 @@ export class Plan {
     this.stay = maximum(this.stay, cells)
     this.room = maximum(this.room, widened(cells, more))
     for (const name of also) this[name] = maximum(this[name], cells)
-    this.pixels = maximum(this.pixels, widened(reach ? blocks(cells, side) : area, Math.round(side/40)))
+    const rim = also.includes('held') ? 1/128 : 1/40   // of the height: a look ends where its thing ends
+    this.pixels = maximum(this.pixels, widened(reach ? blocks(cells, side) : area, Math.round(rim*side)))
   }
   // But not on kept things
   spare() {
@@ -72,7 +73,7 @@ export class Plan {
     if (change.kind === 'look') this.allow(areas[change.old], {also: ['held']})
     if (change.kind === 'removed') this.allow(areas[change.old], {reach: 1, also: ['empty']})
     if (change.kind === 'place') this.allow()
-    if (change.kind === 'added') this.room = ones(this.hw)
+    if (change.kind === 'added') Object.assign(this, {room: ones(this.hw), margin: 1})   // its maps end before it does
     if (change.kind === 'style') this.whole = true
     if (change.kind === 'replaced' || change.kind === 'added') this.sought.push(change.new)
   }
@@ -98,7 +99,7 @@ function planWords(net, inv, target, phrases, also) {
   const plan = new Plan(net), old = checkRegion(net.tok, inv.caption, target, phrases).filter(phrase => hasPhrase(net.tok, inv.caption, phrase))
   plan.sought = phrases.filter(phrase => !old.includes(phrase))
   for (const area of findThings(net, inv, old)) plan.allow(area, {also})
-  if (plan.sought.length) plan.room = ones(net.hw)
+  if (plan.sought.length) Object.assign(plan, {room: ones(net.hw), margin: 1})
   return plan
 }
 

@@ -6,8 +6,9 @@ import {planEdit, touched} from './plan.js'
 import {randn} from './random.js'
 import {findWords} from './words.js'
 
-// `renew` is the share of fresh noise inside, `settle` that of the steps until the region is where the new thing stands
-export const REGION = {tauCross: 0, renew: 0.8, settle: 0.35, hold: 0.9, seed: 0}
+// `renew` is the share of fresh noise inside, `settle` that of the steps until the region is where the new thing stands,
+// `against` how far the null text goes towards the source's caption where only a look changes
+export const REGION = {tauCross: 0, renew: 0.5, settle: 0.35, hold: 0.9, against: 0.5, seed: 0}
 
 export class Region extends PromptToPrompt {
   constructor(net, inv, target, plan, knobs = {}) {
@@ -16,6 +17,7 @@ export class Region extends PromptToPrompt {
     const find = phrase => findWords(net.tok, target, phrase)
     Object.assign(this, {plan, mask: plan.room, seen: null, sought: plan.sought.map(find)})
     this.untilSettled = Math.max(1, stepsOf(knobs.settle, inv.T))
+    this.against = plan.held.every((x, k) => x >= plan.room[k]) ? knobs.against : 0
     this.closed = this.close(find)
     this.others = touched(plan.kept, net.hw)
   }
@@ -49,7 +51,7 @@ export class Region extends PromptToPrompt {
   afterStep(i, {maps}) {
     this.seen = this.seen ? add(this.seen, maps) : maps
     if (!this.sought.length || i + 1 !== this.untilSettled || i + 1 >= this.inv.T) return
-    const found = this.newThings().map(x => +(x > 0.3))
+    const found = widened(this.newThings().map(x => +(x > 0.3)), this.plan.margin)
     this.mask = minimum(this.plan.room, maximum(this.plan.stay, found))
     this.seen = null
   }
@@ -65,8 +67,8 @@ export class Region extends PromptToPrompt {
 
 // Free in the plan and exact elsewhere; `ctl` tells what happened
 export async function editInPlan(net, inv, target, plan, knobs, cb) {
-  inv = {...inv, noises: null}   // no step is brought back onto the path
-  const ctl = new Region(net, inv, target, plan, knobs)
+  const ctl = new Region(net, inv, target, plan, knobs), phi = inv.phi.map((x, k) => x + ctl.against*(inv.cond[k] - x))
+  inv = {...inv, phi, noises: null}   // no step is brought back onto the path
   if (!plan.room.some(Boolean)) return {z: inv.path.at(-1), ctl}
   return {z: await editLoop(net, inv, ctl, cb), ctl}
 }
