@@ -301,6 +301,18 @@ def test_first_screen(browser, docs):
     page.close()
 
 
+def test_no_picture_is_left_alone(browser, docs):
+    "Five or seven pictures that do not fit into one row of a phone stand in two of about the same length."
+    page = browser.new_page(viewport=PHONE, reduced_motion='reduce')
+    page.goto((docs/'reference'/'demo.html').as_uri())
+    rows = page.evaluate("""() => [...document.querySelectorAll('main div[style*=auto-fill]')].map(grid => {
+        const count = {}
+        for (const e of grid.children) count[e.offsetTop] = (count[e.offsetTop] ?? 0) + 1
+        return Object.values(count) })""")
+    assert rows and all(len(row) <= 2 and max(row) - min(row) <= 1 for row in rows)
+    page.close()
+
+
 def test_contents_stay(browser, docs):
     "The list beside a page is hidden by what can be seen over it, and by nothing else."
     page = browser.new_page(viewport=COLUMN, reduced_motion='reduce')

@@ -48,6 +48,20 @@ def make_room_for_pictures(html):
     return re.sub(table, widen, html, flags=re.S)
 
 
+STRIP = re.compile(r'minmax\(max\(72px,calc\(\(100% - (\d+)px\)/(\d+) - 1px\)\),1fr\)')
+
+
+def even_rows(html):
+    "Pictures that do not fit into one row stand in two of about the same length: none is left alone."
+    def split(m):
+        gaps, n = int(m[1]), int(m[2])
+        if n < 4: return m[0]
+        half = -(-n//2)
+        two = f'calc((100% - {6*(half - 1)}px)/{half} - 1px)'
+        return f'minmax(max(72px,calc((100% - {gaps}px)/{n} - 1px),min({two},calc(({72*n + gaps}px - 100%)*999))),1fr)'
+    return STRIP.sub(split, html)
+
+
 def make_room_for_results(html):
     "Tables of results with many columns do, too."
     def widen(m): return m[0] + (room(FIT + 1) if m[1].count('scope="col"') > FIT_RESULTS else '')
@@ -128,7 +142,7 @@ def mend(html, # A rendered page
     # A wide listing scrolls by the arrow keys
     html = html.replace('<pre class="sourceCode', '<pre tabindex="0" class="sourceCode')
     html = re.sub(r'<pre>(?=<code)', '<pre tabindex="0">', html)
-    html = mark_parameters(link_repository(one_theme(html)))
+    html = even_rows(mark_parameters(link_repository(one_theme(html))))
     return make_room_for_results(make_room_for_pictures(make_room(html)))
 
 
