@@ -19,6 +19,7 @@ from fastcore.meta import delegates
 from PIL import Image
 
 from .attention import Control
+from .auto import check_auto, edit_auto
 from .changes import what_changed
 from .checks import check, check_text
 from .files import check_writable
@@ -210,11 +211,14 @@ def edit_latents(pipe, # From `load_pipe` or `ready`
                  chunk:int, # Targets that go through the UNet together, where there is no region
                  region=None, # Of `edit`
                  control:Control=None, # Of `prompt_to_prompt`
-                 cb=None # Called with a `Step` after every step of every part
+                 cb=None, # Called with a `Step` after every step of every part
+                 auto:bool=False # Is the fresh noise chosen by `edit_auto`?
     )->tuple: # (m,c,h,w), and for each the `Region`, or None
     "Edits of one inversion, in parts."
     check(targets, 'give at least one target prompt')
     whole = as_published(inv, region, knobs)
+    walk = edit_auto if auto else edit_region
+    for target in targets if auto else []: check_auto(pipe, inv, target, knobs, whole)
     parts, out, regions = in_chunks(targets, knobs, chunk if whole else min(chunk, 1)), [], []
     maps = None if whole else source_maps(pipe, inv)
     for k,(some,theirs) in enumerate(parts):
@@ -224,7 +228,7 @@ def edit_latents(pipe, # From `load_pipe` or `ready`
         if whole: z, _ = prompt_to_prompt(pipe, inv, some, **more)
         else:
             own = {name: more[name][0] for name in PER_EDIT if name in more}
-            z, ctl = edit_region(pipe, inv, some[0], region, maps, **more | own)
+            z, ctl = walk(pipe, inv, some[0], region, maps, **more | own)
         regions += [None]*len(some) if whole else [ctl]
         out.append(z)
     return torch.cat(out), regions
@@ -253,6 +257,7 @@ def edit(pipe, # From `load_pipe` or `ready`; the model that made the inversion
          output_type:str='pil', # What comes out: 'pil' or, not restored, 'np', 'pt' or 'latent', as in diffusers
          chunk:int=4, # Targets that go through the UNet together, where there is no region
          control:Control=None, # Sees the attention maps after the edit, and may change them; see `prompt_to_prompt`
+         auto:bool=False, # Try four draws of the fresh noise, and choose by the new words' maps? Costs three edits
          progress:bool=True, # Show a progress bar?
          cb=None, # Called with a `Step` after every step; what it raises stops the work
          **kwargs # Knobs of `Region` and `PromptToPrompt`
@@ -266,7 +271,7 @@ def edit(pipe, # From `load_pipe` or `ready`; the model that made the inversion
     for p in targets: check_caption(p)
     inv, photo = inv.to(pipe._execution_device), kept_photo(inv, photo)
     with ticking(progress, cb) as tick:
-        z, regions = edit_latents(pipe, inv, targets, kwargs, chunk, region, control, tick)
+        z, regions = edit_latents(pipe, inv, targets, kwargs, chunk, region, control, tick, auto)
     images = decode(pipe, z, output_type)
     if output_type!='pil': return images
     if photo and restore: images = [give_back(pipe, inv, photo, im, ctl) for im,ctl in zip(images, regions)]

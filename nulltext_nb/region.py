@@ -66,7 +66,7 @@ class Region(PromptToPrompt):
         self.until_settled = max(1, round(settle*T))
         self.mask = plan.room
         self.sought = [find_words(tok, target, phrase) for phrase in plan.sought]
-        self.seen = {}           # own maps of the words, summed over the steps
+        self.seen = {}           # own maps of the words, summed over the steps; anew once it has settled
         self.closed = self._closed(tok, target)
 
 # %% ../nbs/75_region.ipynb #75a00052
@@ -124,7 +124,7 @@ def _mixed(self:Region, own, moved, inside):
 @patch
 def _words(self:Region, maps, moved, layer):
     "Maps of words: closed first, then weighted, since `_without` divides by sums and a weight may be negative."
-    if self.sought: self.seen[layer] = self.seen.get(layer, 0) + maps[[-2]].mean(1).float()
+    self.seen[layer] = self.seen.get(layer, 0) + maps[[-2]].mean(1).float()
     own = _without(maps[[-2]], self._at(self.closed, maps).T > 0.5)*self.weights[0].to(maps)
     return self._mixed(own, moved, self._at(self.mask[None], maps)[0])
 
@@ -157,10 +157,11 @@ def after_step(self:Region,
     )->torch.Tensor: # `z`
     "The next step begins; once it is time, the region shrinks to where the new things stand."
     PromptToPrompt.after_step(self, i, z)
-    if self.sought and self.i==self.until_settled<self.T:
+    if self.i!=self.until_settled or self.i==self.T: return z
+    if self.sought:
         found = widened((self.new_things() > 0.3).float(), self.plan.margin)
         self.mask = self.plan.room.minimum(self.plan.stay.maximum(found))
-        self.seen = {}
+    self.seen = {}
     return z
 
 # %% ../nbs/75_region.ipynb #75a00059
