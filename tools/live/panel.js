@@ -163,6 +163,7 @@
     async choose(i) {
       await this.safely(async () => {
         const scene = this.facts.scenes[i]
+        this.turn = null
         this.scenes[i].firstChild.checked = false   // until it is there, so that it can be pressed again
         fit(this.before, await decoded(new URL(scene.file, base), scene.file))
         this.scene = i
@@ -203,9 +204,12 @@
     async make() {
       await this.safely(async () => {
         const {facts} = this, {things, join, place, style, view} = this.asked(), {xs, y, side, widths} = facts.stands[things.length - 1]
+        const turn = this.turn = {}
+        this.say('Drawing.')
         const {captionOf, drawScene, planesOf} = await import(new URL('scene.js', base))
         const names = [`things${things.length}`, 'places', 'chance']
         const [drawings, places, chance] = await Promise.all(names.map(name => this.sheet(`${name}.webp`)))
+        if (turn !== this.turn) return   // another picture has been asked for
         const standing = things.map(({noun, look}, i) => {
           const at = [facts.looks[noun].indexOf(look), facts.words.nouns.indexOf(noun)]
           return {drawing: part(drawings, ...at, side, planesOf), x: xs[i], y, w: widths[noun]}
