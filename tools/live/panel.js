@@ -100,7 +100,7 @@
     }
     settings() {
       const [w, wRow] = this.knob('Guidance', 1.5, 7.5, 0.5, 3)
-      const [renew, renewRow] = this.knob('Fresh noise (renew)', 0, 1, 0.05, 0.8)
+      const [renew, renewRow] = this.knob('Fresh noise (renew)', 0, 1, 0.05, 0.5)
       const [hold, holdRow] = this.knob('Layout held where a look changes (hold)', 0, 1, 0.05, 0.9)
       const [seed, seedRow] = this.knob('Throw of the noise (seed)', 0, 20, 1, 0)
       const [cross, crossRow] = this.knob('Words held in place (tau_cross)', 0, 1, 0.05, 0.8)
