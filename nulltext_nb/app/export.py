@@ -39,7 +39,7 @@ class SwitchedEdit(Region):
         ):
         self.A, self.own, self.weights, self.held, self.closed, self.b = A, own, weights, held, closed, b
         self.m, self.i, self.until_cross, self.until_self, self.max_self = 1, 0, 1, 1, 256
-        self.blends, self.weighted, self.seen = False, True, {}
+        self.blends, self.weighted, self.seen, self.all_seen = False, True, {}, {}
         self.free, self.close, self.sought, self.hw = 1, True, [], tuple(areas.shape[1:])
         self.mask, held_in, empty, others = areas
         self.plan = Plan(self.mask, self.mask, held_in, empty, others, others)
@@ -51,7 +51,7 @@ class SwitchedEdit(Region):
         return True
     def __call__(self, maps, layer):
         rows = torch.cat([maps]*3)[-3:]
-        self.seen[layer] = rows[1].mean(0)
+        self.all_seen[layer] = rows[1].mean(0)
         moved = PromptToPrompt.__call__(self, rows, layer)
         if layer.cross: return self._words(rows, moved, layer)[-self.b:]
         return self._picture(rows, rows + self.held*(moved - rows))[-self.b:]
@@ -87,7 +87,7 @@ class _ControlledUNet(nn.Module):
     def forward(self, z, t, cond, A, own, weights, held, areas, closed):
         ctl = SwitchedEdit(A, own, weights, held, areas, closed, z.shape[0])
         with controlled(self.pipe, ctl): eps = self.unet(z, t, cond).sample
-        fine = {layer: m for layer,m in ctl.seen.items() if len(m)==areas[0].numel()}
+        fine = {layer: m for layer,m in ctl.all_seen.items() if len(m)==areas[0].numel()}
         words, looks = [torch.stack([m for layer,m in fine.items() if layer.cross==x]).mean(0) for x in (True, False)]
         return eps, fold(words, ctl.hw), looks
 
