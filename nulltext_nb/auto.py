@@ -47,7 +47,7 @@ def word_strength(ctl:Region, # After an edit
     "How much attention the words get where the new thing belongs, a mean over the settled steps."
     m = word_maps(ctl.seen, tokens, ctl.hw)[None].cpu()/(ctl.T - ctl.until_settled or ctl.T)
     big = F.interpolate(m, ctl.hw, mode='bilinear')[0,0]
-    area = ctl.plan.stay if ctl.plan.stay.any() else ctl.mask
+    area = ctl.mask if ctl.plan.margin or not ctl.plan.stay.any() else ctl.plan.stay
     return ((big*area).sum()/area.sum().clamp_min(1)).item()
 
 # %% ../nbs/79_auto.ipynb #79a00017

@@ -39,7 +39,7 @@ def main(pictures):
     images = {m: pictures_of(pictures, pairs, m) for m in rows.methods}
     drawn = dict(source=[p.source.draw() for p in pairs], truth=[p.truth and p.truth.draw() for p in pairs])
     methods = {m: (BENCHED[m].label, figures(rows, m, pairs)) for m in rows.methods}
-    note = 'T = 20; the photograph is given back where nothing changed.'
+    note = f'T = {rows.settings["T"]}; the photograph is given back where nothing changed.'
     write_gallery(RESULTS/'gallery', [told(p, scenes) for p in pairs], drawn | images, methods, COLUMNS, note)
 
 

@@ -56,7 +56,7 @@ def words_in(text):
 
 def read_lines(text):
     "From '12: a cat on grass' to {12: 'a cat on grass'}; other lines are skipped."
-    found = re.findall(r'^\s*(\d+)\s*(?:[:.)]|[ \t])[ \t]*(.*)$', text, re.M)
+    found = re.findall(r'^[ \t]*(\d+)[ \t]*(?:[:.)]|[ \t])[ \t]*(.*)$', text, re.M)
     return {int(n): said.strip().lower() for n, said in found}
 
 
@@ -141,15 +141,16 @@ def write_edits(folder, n, seed):
     check([p.prompt for p in pairs.values()] == [d['target'] for d in shown], 'the gallery is of other pairs')
     tiles = [(p.key, m) for p in some_pairs([*pairs.values()], n, rng) for m in (DEFAULT, REFERENCE, 'truth')]
     tiles = [tiles[i] for i in rng.permutation(len(tiles))]
-    sheets = {m: Image.open(RESULTS/'gallery'/f'{m}.webp').convert('RGB') for _, m in tiles}
+    sheets = {m: Image.open(RESULTS/'gallery'/f'{m}.webp').convert('RGB') for m in (DEFAULT, REFERENCE, 'truth')}
     images = [cut(sheets[m], [*pairs].index(k)) for k, m in tiles]
     write_asked(folder, images, dict(model=rows.settings['model'], T=rows.settings['T'], seed=seed, tiles=tiles))
 
 
 def shows(pair, text):
-    "Does `text` name every word that comes, and none that goes?"
+    "Does `text` name every word that comes, and none that goes? What is left behind a removal has to be named, too."
     said = set().union(*words_in(text).values())
     come, go = [{words[i] for words in pair.changes} - {''} for i in (1, 0)]
+    if pair.kind == 'removed': come = {t.noun for t in pair.truth.things}
     return come <= said and not go & said
 
 

@@ -52,7 +52,7 @@ STRIP = re.compile(r'minmax\(max\(72px,calc\(\(100% - (\d+)px\)/(\d+) - 1px\)\),
 
 
 def even_rows(html):
-    "Pictures that do not fit into one row stand in two of about the same length: none is left alone."
+    "Pictures that do not fit into one row stand in two of about the same length: of eight or fewer none is left alone."
     def split(m):
         gaps, n = int(m[1]), int(m[2])
         if n < 4: return m[0]

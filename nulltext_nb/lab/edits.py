@@ -421,9 +421,11 @@ def search_knobs(pipe, # From `load_pipe`
                  file=None, # Where results are kept
                  progress:bool=True # Show a progress bar?
     )->dict: # From method to its knobs
-    "The knobs of every method, chosen on scenes by the training artists."
+    "The knobs of every method, or of `methods`, chosen on scenes by the training artists."
     pairs = [p for p in mk_pairs(seed, WORLD.artists, n) if p.kind!='nothing'][:3 if quick else None]
     names = list(methods or ([DEFAULT] if quick else BENCHED))
+    unknown = sorted(set(names) - set(BENCHED))
+    check(not unknown, f'{", ".join(unknown)}: no such method; use some of {", ".join(BENCHED)}')
     if T is None: T = 4 if quick else 10
     settings = dict(T=T, pairs=[p.key for p in pairs], seed=seed, windows=_WINDOWS, grids=_GRIDS) | machine(pipe)
     rows = run_shared([(m, m) for m in names], lambda m: search_method(pipe, m, pairs, T), file, settings, progress)
@@ -547,7 +549,7 @@ def bench_edit(pipe, # From `load_pipe`
                scenes:int=None, # Only so many scenes; default: all
                pictures:str=None, # Folder for the edited pictures, restored; default: they are not kept
                singles:str=None, # File for the figures of single edits; default: they are not kept
-               onto:str=None, # A file from singles: its pairs are measured, its figures of other methods stay
+               onto:str=None, # A file from singles, to renew: its pairs are measured, other methods' figures stay
                file=None, # Where results are kept
                progress:bool=True # Show a progress bar?
     )->dict: # Flat: METHOD.metric, and its 95 % interval as METHOD.metric_lo and _hi
@@ -574,6 +576,7 @@ def _kept(onto, pairs, methods, used):
     "From a pair's key to the figures of other methods in `onto`; without such a file all `pairs`, and no figures."
     if onto is None: return {p.key: {} for p in pairs}
     rows = load_rows(onto)
+    check(used.keys() <= rows.settings.keys(), f'{onto} does not say how it was measured: measure all methods anew')
     apart = [f'{k} {rows.settings[k]}, not {x}' for k,x in used.items() if rows.settings.get(k, x)!=x]
     check(not apart, f'{onto} was measured with {"; ".join(apart)}: ask for the same, or measure all methods anew')
     gone = set(rows.pairs) - {p.key for p in pairs}
@@ -581,9 +584,10 @@ def _kept(onto, pairs, methods, used):
     return {k: {c: x for c,x in r.items() if c.split('.')[0] not in methods} for k,r in rows.figures().items()}
 
 def blind_shares(f:dict, # From `bench_edit`
-                 file:Path=PACKAGE.parent/'nbs'/'results'/'blind.json' # From `tools/naming.py`; in a checkout
+                 file:Path=None # From `tools/naming.py`; default: that of a checkout
     )->dict: # `blind_default` and `blind_google`; None where no edits of such a model and settings were named
     "The share of edits that a reader named who knew neither prompts nor methods."
+    file = file or PACKAGE.parent/'nbs'/'results'/'blind.json'
     d = json.loads(file.read_text()) if file.exists() else {}
     same = [f[k] for k in ('model', 'T', 'w', 'knobs_of')]==[d.get('model'), d.get('T'), None, None]
     return {f'blind_{who}': d[who] if same else None for who in ('default', 'google')}

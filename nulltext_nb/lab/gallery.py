@@ -84,7 +84,7 @@ def _missing(folder, pictures, pairs):
     stay = [name for name, ims in pictures.items() if ims is None]
     file = folder/'gallery.json'
     stored = json.loads(file.read_text(encoding='utf-8')) if stay and file.exists() else {}
-    same = not stay or stored.get('pairs')==pairs
+    same = not stay or stored.get('pairs')==pairs and all((folder/f'{name}.webp').exists() for name in stay)
     check(same, f'{folder} has no sheets of these pairs: give pictures of {", ".join(stay)}')
     gone = {name: stored['missing'].get(name) if ims is None else _empty(ims) for name, ims in pictures.items()}
     return {name: numbers for name, numbers in gone.items() if numbers}
