@@ -97,6 +97,8 @@ def test_stored_edits_are_drawn_of_all_kinds_and_scored_blindly(tmp_path):
     assert (blind['default'], blind['google'], blind['truth'], blind['pictures']) == (1., 0., 1., 22)
     assert (edit['blind_default'], edit['blind_google']) == (1., 0.)
     assert list(blind) == list(json.loads((ROOT/'nbs'/'results'/'blind.json').read_text()))
+    gone = next(p for p in pairs.values() if p.kind == 'removed')
+    assert naming.shows(gone, gone.prompt) and not naming.shows(gone, '')   # a ruined picture shows no removal
     (tmp_path/'named.txt').write_text('\n'.join(said[1:]))
     with pytest.raises(ValueError, match='no line for'):
         naming.write_edit_score(tmp_path, tmp_path/'named.txt', tmp_path)
