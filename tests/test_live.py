@@ -588,6 +588,8 @@ def test_for_everyone(visit):
     v.page.get_by_role('button', name='Edit', exact=True).focus()
     v.page.keyboard.press('Enter')
     v.told('Done')
+    stage = v.page.locator('.live-stage').bounding_box()  # what came out can be seen at once
+    assert 0 <= stage['y'] and stage['y'] + stage['height'] <= PHONE['height']
     v.page.locator('summary', has_text='Settings').click()
     assert v.page.evaluate('document.documentElement.scrollWidth') <= PHONE['width']
     v.page.evaluate((Path(axe_playwright_python.__file__).parent/'axe.min.js').read_text(encoding='utf-8'))

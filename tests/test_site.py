@@ -394,6 +394,7 @@ ASKED = {  # of the search, and what the first answers must lead to
     'local_mask': 'prompt2prompt', 'how to edit a photo': 'editing', 'edit image': 'editing', 'install': 'index',
     'setup': 'index', 'how long does it take': 'reference/questions', 'gpu memory': 'reference/questions',
     'ram': 'reference/questions', 'inversion': 'inversion', 'guidance scale': 'inversion',
+    'my edit fails': 'reference/limits', 'batch': 'editing', 'seed': 'editing', 'tau_self': 'editing',
     'null-text optimisation': 'nulltext', 'fast solver': 'solvers', 'attention maps': 'attention'}
 
 
@@ -431,6 +432,47 @@ def test_all_words_rank_highest(on):
     found = page.evaluate("seeker.search('guidance zebrafish pivots', {limit: 20}).map(h => h.item)")
     def told(item): return ' '.join([item['title'], item['section'], item['text']]).lower()
     assert found and 'guid' in told(found[0]) and 'pivot' in told(found[0])
+
+
+def test_search_finds_knobs(docs):
+    "The row of a knob is found by its name, and can be linked to."
+    script = (docs/'site_libs'/'searchindex.js').read_text(encoding='utf-8')
+    found = {s['section']: s['href'] for s in json.loads(script.split('=', 1)[1]) if '#knob-' in s['href']}
+    page = BeautifulSoup((docs/'editing.html').read_bytes(), 'html.parser')
+    for knob in 'seed', 'tau_self':
+        assert found[knob] == f'editing.html#knob-{knob}' and page.find(id=f'knob-{knob}').code.get_text() == knob
+
+
+def test_most_used_names_come_first(docs):
+    "On a page of the reference; in the list of all names the groups are folded."
+    page = BeautifulSoup((docs/'api'/'editing.html').read_bytes(), 'html.parser')
+    assert {h['data-anchor-id'] for h in page.select('main h2')[:2]} == {'invert', 'edit'}
+    index = BeautifulSoup((docs/'api'/'index.html').read_bytes(), 'html.parser')
+    assert len(index.select('section#from-a-to-z details')) > 15 and not index.select('main details[open]')
+
+
+def test_code_and_tables_on_a_phone(browser, docs):
+    "Code is wrapped and copied as it is written; what a word or a knob means has the width of the screen."
+    page = browser.new_page(viewport=COLUMN, reduced_motion='reduce')
+    page.goto((docs/'nulltext.html').as_uri())
+    written = 'codes => codes.filter(c => c.checkVisibility()).map(c => c.innerText)'
+    blocks = page.locator('main pre.sourceCode code')
+    before = blocks.evaluate_all(written)
+    assert before == blocks.evaluate_all('cs => cs.filter(c => c.checkVisibility()).map(c => c.textContent)')
+    page.set_viewport_size(PHONE)
+    assert blocks.evaluate_all(written) == before
+    over = 'pres => pres.filter(p => p.scrollWidth > p.clientWidth + 1).map(p => p.textContent)'
+    assert not page.locator('main pre.sourceCode').evaluate_all(over)
+    box, icon = [page.locator(s).locator('visible=true').first.bounding_box()
+                 for s in ('main .code-copy-outer-scaffold', 'main .code-copy-button')]
+    assert box['y'] <= icon['y'] and icon['x'] + icon['width'] <= box['x'] + box['width'] <= PHONE['width']
+    for name, cell in ('reference/glossary', 'tr > td:nth-child(2)'), ('editing', '#knob-seed > td:nth-child(3)'):
+        page.goto((docs/f'{name}.html').as_uri())
+        assert page.locator(f'main {cell}').first.bounding_box()['width'] > 300
+    page.goto((docs/'inversion.html').as_uri())
+    heights = page.locator('main input[type=range]').evaluate_all('all => all.map(e => e.offsetHeight)')
+    assert heights and all(h >= 32 for h in heights if h)
+    page.close()
 
 
 def test_on_a_phone(browser, docs):

@@ -5,6 +5,7 @@ from the notebooks, and the pages that use the name.
 """
 import ast, inspect, json, re
 from functools import cache
+from itertools import groupby
 from textwrap import dedent
 
 from smalldocs.api import cell, entry, line_of, methods, own, package_modules, summary
@@ -17,7 +18,10 @@ EXAMPLE = 9  # lines of an example
 def short(mod): return mod.__name__.removeprefix('nulltext_nb.')
 
 
-def public(mod): return [o for top in own(mod) for o in (top, *(methods(top) if inspect.isclass(top) else []))]
+def with_methods(top): return [top, *(methods(top) if inspect.isclass(top) else [])]
+
+
+def public(mod): return [o for top in own(mod) for o in with_methods(top)]
 
 
 # ---- What the notebooks say of a name
@@ -111,11 +115,23 @@ def described(sym, # A function, class or method
     return '\n\n'.join([*parts, fold(dedent(inspect.getsource(sym)).strip())])
 
 
+def by_use(mod, nbs):
+    "The names of a module: those that most pages use first; and those that no page uses, where a good part is used."
+    pages = {o: used_on(o.__name__, short(mod), nbs).count('](') for o in own(mod)}
+    called = [o for o in pages if pages[o] or example(o.__name__, short(mod), nbs)]
+    if 4*len(called) < len(pages): return [*pages], []  # the commands, which no page calls as functions
+    return sorted(called, key=lambda o: -pages[o]), [o for o in pages if o not in called]
+
+
 def module_page(mod, nbs, git):
     "The page of one module."
     lesson = next((f'[All names](/{FOLDER}/index.qmd) · explained step by step on the page [{title}](/{page}.html).'
                    for page, (title, module, _) in lessons(nbs).items() if module == short(mod)), '')
-    parts = [described(o, 2 + o.__qualname__.count('.'), mod, nbs, git) for o in public(mod)]
+    used, internal = by_use(mod, nbs)
+    def entry_of(o, level): return described(o, level + o.__qualname__.count('.'), mod, nbs, git)
+    def entries(tops, level): return [entry_of(o, level) for top in tops for o in with_methods(top)]
+    parts = entries(used, 2)
+    if internal: parts += ['## Internals {#internals}', 'No other page calls these.', *entries(internal, 3)]
     front = f'---\ntitle: {mod.__name__}\nsubtitle: {json.dumps(summary(mod))}\ntoc-depth: 2\n---'
     return '\n\n'.join([front, lesson, *parts]) + '\n'
 
@@ -127,12 +143,20 @@ def index_page(mods # In reading order
     "Every module with its names, and every name from A to Z."
     def link(o): return f'[`{o.__qualname__}`](/{FOLDER}/{short(inspect.getmodule(o))}.qmd#{o.__qualname__})'
     def row(m): return f'| [`{short(m)}`](/{FOLDER}/{short(m)}.qmd) | {cell(summary(m))} |'
-    rows = [f'{row(m)} {" ".join(map(link, own(m)))} |' for m in mods]
+    def names(m):
+        n = len(own(m))
+        return f'<details><summary>{n} name{"s"*(n > 1)}</summary>{" ".join(map(link, own(m)))}</details>'
+    rows = [f'{row(m)} {names(m)} |' for m in mods]
     every = sorted((o for m in mods for o in own(m)), key=lambda o: o.__qualname__.lower())
-    names = [f'| {link(o)} | {cell(summary(o))} | `{short(inspect.getmodule(o))}` |' for o in every]
-    front = '---\ntitle: All names\nsubtitle: What the package offers, from its docments\n---'
+    def told(o): return f'| {link(o)} | {cell(summary(o))} | `{short(inspect.getmodule(o))}` |'
+    head = '| Name | What it does | Module |\n| --- | --- | --- |\n'
+    def letter(first, group):
+        table = head + '\n'.join(map(told, group))
+        return f'<details>\n<summary>{first} · {len(group)}</summary>\n\n{table}\n\n</details>'
+    front = '---\ntitle: All names\nsubtitle: What the package offers, from its docstrings\n---'
     modules = '\n'.join(['| Module | What it is for | Names |', '| --- | --- | --- |', *rows])
-    a_to_z = '\n'.join(['| Name | What it does | Module |', '| --- | --- | --- |', *names])
+    groups = groupby(every, lambda o: o.__qualname__[0].upper())
+    a_to_z = '\n\n'.join(letter(first, [*group]) for first, group in groups)
     return f'{front}\n\n## Modules\n\n{modules}\n\n## From A to Z\n\n{a_to_z}\n'
 
 

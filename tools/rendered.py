@@ -69,9 +69,40 @@ def make_room_for_results(html):
     return re.sub(table, widen, html, flags=re.S)
 
 
-def mark_parameters(html):
-    "Tables of parameters have a class: a phone stacks them."
-    return re.sub(r'<table class="([^"]*)"(?=>\s*<thead>\s*<tr>\s*<th>Parameter<)', r'<table class="\1 params"', html)
+STACKED = r'<table class="([^"]*)"(?=>\s*<thead>\s*<tr>\s*<th>(Parameter|Knob|Module|Term|Maths)\b)'
+
+
+def mark_tables(html):
+    "Tables of names and what they mean have a class: a phone stacks them. The rows of knobs can be linked to."
+    def mark(m): return f'<table class="{m[1]} {"params" if m[2] == "Parameter" else "stack"}" data-of="{m[2].lower()}"'
+    seen = set()
+    def anchor(m):
+        if m[1] in seen: return m[0]
+        seen.add(m[1])
+        return m[0].replace('<tr>', f'<tr id="knob-{m[1]}">', 1)
+    def rows(m): return re.sub(r'<tr>\s*<td><code>(\w+)</code></td>', anchor, m[0])
+    return re.sub(r'<table[^>]*data-of="knob".*?</table>', rows, re.sub(STACKED, mark, html), flags=re.S)
+
+
+def one_line(line,  # Of a block of code
+             opened # The tags that are open where it begins; changed to those where it ends
+    ):
+    "`line` as an element of its own, which knows its indent."
+    start = ''.join(opened)
+    for tag in re.findall('<[^>]+>', line): opened.pop() if tag[1] == '/' else opened.append(tag)
+    end = ''.join(f'</{re.match("<([a-z]+)", tag)[1]}>' for tag in reversed(opened))
+    text = re.sub('<[^>]+>', '', line)
+    indent = len(text) - len(text.lstrip(' '))
+    deep = f' style="--in:{indent}ch"' if indent else ''
+    return f'<span class="ln"{deep}>{start}{line}{end}</span>'
+
+
+def hang(html):
+    "Every line of code is an element: a phone wraps it, and what it wraps hangs under the line's own indent."
+    def line_by_line(m):
+        opened = []
+        return m[1] + '\n'.join(one_line(line, opened) for line in m[2].split('\n')) + '</code>'
+    return re.sub(r'(<pre[^>]*class="sourceCode[^>]*><code[^>]*>)(.*?)</code>', line_by_line, html, flags=re.S)
 
 
 def link_repository(html):
@@ -142,8 +173,8 @@ def mend(html, # A rendered page
     # A wide listing scrolls by the arrow keys
     html = html.replace('<pre class="sourceCode', '<pre tabindex="0" class="sourceCode')
     html = re.sub(r'<pre>(?=<code)', '<pre tabindex="0">', html)
-    html = even_rows(mark_parameters(link_repository(one_theme(html))))
-    return make_room_for_results(make_room_for_pictures(make_room(html)))
+    html = even_rows(mark_tables(link_repository(one_theme(html))))
+    return hang(make_room_for_results(make_room_for_pictures(make_room(html))))
 
 
 # ---- Search
@@ -161,7 +192,7 @@ BLOCKS = {'p', 'li', 'td', 'th', 'div', 'pre', 'br', 'figcaption', 'summary'}
 def sections(html, # A rendered page
              href # Its address from the top of the site
     ):
-    "The page in parts, one for each heading: its prose and its code apart."
+    "The page in parts, one for each heading: its prose and its code apart. Knobs are parts of their own, too."
     main = BeautifulSoup(html, 'html.parser').main
     title = main.h1.get_text()
     found = [dict(id=href, href=href, title=title, section='', text='', code='')]
@@ -173,6 +204,9 @@ def sections(html, # A rendered page
         elif node.name in BLOCKS: found[-1]['text'] += ' '
         elif isinstance(node, NavigableString) and not SKIP & (over := {p.name for p in node.parents}):
             found[-1]['code' if 'pre' in over else 'text'] += f'{node}'
+    for row in main.select('tr[id^=knob-]'):
+        at = f'{href}#{row["id"]}'
+        found.append(found[0] | dict(id=at, href=at, section=row.code.get_text(), text=row.get_text(' '), code=''))
     return [s | dict(text=words(s['text']), code=words(s['code'])) for s in found]
 
 

@@ -391,6 +391,7 @@
         const start = performance.now()
         const found = await this.ask('edit', {target, knobs})
         this.showAfter(found.picture)
+        this.toStage()
         this.save.disabled = false
         this.remember(target)
         const seconds = ((performance.now() - start)/1000).toFixed(1)
@@ -406,6 +407,11 @@
     showAfter(pixels) {
       draw(this.after, pixels)
       this.after.hidden = this.slide.parentElement.hidden = false
+    }
+    // On a small screen the comparison stands above the words, out of sight
+    toStage() {
+      const still = matchMedia('(prefers-reduced-motion: reduce)').matches
+      this.stage.parentElement.scrollIntoView({block: 'nearest', behavior: still ? 'instant' : 'smooth'})
     }
     // Lights up where word i looks; pressed again, or with null, all is light
     lightUp(i) {

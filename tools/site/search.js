@@ -6,9 +6,11 @@
     'we what when where which who why will with you your').split(' '))
   const ALIKE = [['photo', 'photograph', 'image', 'picture'], ['install', 'installation', 'setup', 'pip'],
     ['speed', 'time', 'fast', 'faster', 'seconds', 'slow', 'cost'], ['memory', 'gpu', 'ram', 'cuda'],
-    ['change', 'edit', 'replace'], ['prompt', 'caption'], ['error', 'refuse', 'refusal'], ['model', 'checkpoint']]
-  const FIRST = {'reference/questions.html': 2, 'editing.html': 1.5, 'index.html': 1.3}  // answers and knobs
-  const later = href => href.startsWith('api/') ? .5 : 1
+    ['change', 'edit', 'replace'], ['prompt', 'caption'], ['error', 'refuse', 'refusal'], ['model', 'checkpoint'],
+    ['fail', 'failure', 'wrong', 'bad', 'limit'], ['batch', 'batches', 'many', 'once', 'several']]
+  const FIRST = {'reference/questions.html': 2, 'reference/limits.html': 1.6, 'editing.html': 1.5, 'index.html': 1.3}  // answers and knobs
+  const LATER = {'api/world.': .15, 'api/': .5, 'world/': .7}  // the names, and how the embedded model is made
+  const later = href => LATER[Object.keys(LATER).find(start => href.startsWith(start))] || 1
   const split = text => text.toLowerCase().match(/[\p{L}\p{N}_]+/gu) || []
   const parts = word => word.includes('_') ? word.split('_').filter(Boolean) : []
   const stem = word => word.length > 4 ? word.replace(/(ing|ed|e?s)$/, '') : word
@@ -24,14 +26,15 @@
           boostDocument: (id, term, e) => (FIRST[e.href.split('#')[0]] || later(e.href)) * (e.section ? 1 : 1.2)}})
       this.engine.addAll(sections)
     }
-    // A page of that name comes first, then what holds more of the words; another word for the same counts half
+    // A page or a knob of that name comes first, then what holds more of the words; another word for the same counts half
     search(query, {limit}) {
       const asked = split(query), content = asked.filter(word => !LITTLE.has(word))
       const wanted = (content.length ? content : asked).map(word => [word, ...parts(word), ...alike(word)])
       const weight = Object.fromEntries(wanted.flatMap(set => set.map((word, i) => [stem(word), i ? .5 : 1]).reverse()))
       const any = {combineWith: 'OR', queries: wanted.flat()}
       const found = this.engine.search(any, {boostTerm: term => weight[term] || 1})
-      const named = hit => !hit.section && hit.title.toLowerCase() === query.trim().toLowerCase() ? 1 : 0
+      const called = hit => hit.href.includes('#knob-') ? hit.section : hit.section ? null : hit.title
+      const named = hit => called(hit)?.toLowerCase() === query.trim().toLowerCase() ? 1 : 0
       const met = (set, hit) => set.some(word => hit.queryTerms.includes(stem(word)))
       const held = hit => named(hit) + wanted.filter(set => met(set, hit)).length
       return found.map(hit => [held(hit), hit]).sort(([n, a], [m, b]) => m - n || b.score - a.score).slice(0, limit)
