@@ -1,5 +1,5 @@
 // What two captions say differently, as page What two captions say differently has it.
-import {hasPhrase, promptWords, stretches} from './words.js'
+import {Refused, hasPhrase, promptWords, stretches} from './words.js'
 
 const set = text => new Set(text.split(' '))
 const ARTICLES = set('a an the'), STOPS = set(', . ; :'), JOINS = set('and with next to beside')   // between things
@@ -47,7 +47,7 @@ export function whatChanged(tok, source, target) {
   }
   const kept = pairs.some(([old, now]) => old && now && old.noun === now.noun)
   if (!kept && out.some(change => change.kind === 'place')) {
-    throw new Error(`nothing of “${source}” is kept in “${target}”: name what stays in both, or let everything change`)
+    throw new Refused(`nothing of “${source}” is kept in “${target}”: name what stays in both, or let everything change`)
   }
   return [...out, ...pairs.filter(([old, now]) => old?.phrase !== now?.phrase).map(pair => changeOf(...pair))]
 }
@@ -72,10 +72,10 @@ export function onlyLooks(tok, source, target) {
 
 // The phrases, unless there are none, or one is in neither caption
 export function checkRegion(tok, source, target, phrases) {
-  if (!phrases.length) throw new Error('no words say where: name some, or let everything change')
+  if (!phrases.length) throw new Refused('no words say where: name some, or let everything change')
   for (const phrase of phrases) {
     if (!hasPhrase(tok, source, phrase) && !hasPhrase(tok, target, phrase)) {
-      throw new Error(`“${phrase}” is in neither caption, “${source}” nor “${target}”: name words of one`)
+      throw new Refused(`“${phrase}” is in neither caption, “${source}” nor “${target}”: name words of one`)
     }
   }
   return phrases

@@ -55,7 +55,7 @@
 
   class Panel {
     constructor(box, facts) {
-      Object.assign(this, {box, facts, job: 0, waiting: null, maps: null, hw: 16, lit: null, sheets: {}})
+      Object.assign(this, {box, facts, job: 0, waiting: null, maps: null, hw: 16, lit: null, sheets: {}, scene: null, drawn: null})
       this.build()
     }
 
@@ -95,7 +95,10 @@
     knob(name, ...numbers) {
       const shown = el('output', {}, `${numbers.at(-1)}`)
       const slider = this.range(name, ...numbers, () => { shown.value = slider.value })
-      slider.set = value => { slider.value = shown.value = value }
+      slider.set = value => {
+        slider.value = value
+        shown.value = slider.value   // which takes no other than its own
+      }
       return [slider, this.labelled(name, slider, shown)]
     }
     settings() {
@@ -160,23 +163,38 @@
     }
 
     // ---- The picture
-    async choose(i) {
-      await this.safely(async () => {
-        const scene = this.facts.scenes[i]
-        this.turn = null
-        this.scenes[i].firstChild.checked = false   // until it is there, so that it can be pressed again
-        fit(this.before, await decoded(new URL(scene.file, base), scene.file))
-        this.scene = i
-        this.drawn = false
-        this.scenes[i].firstChild.checked = true
-        this.caption.value = scene.caption
-        this.changed()
-        this.target.value = scene.edits[0]
-        const idea = text => el('button', {type: 'button', onclick: () => { this.target.value = text; this.weighable() }}, text)
-        this.ideas.replaceChildren(...scene.edits.map(idea))
-        this.weighable()
-        this.say('Press Invert: the picture is walked back to noise.')
+    // The picture asked for last wins. `find` looks for it and gives what puts it on the page. True if it is there, false
+    // if it could not be had, null if another one has been asked for
+    async bring(find) {
+      const turn = this.turn = {}, late = () => turn !== this.turn
+      const there = await this.safely(async () => {
+        const put = await find().catch(error => { throw late() ? null : error })
+        if (late()) throw null
+        put()
       })
+      return late() ? null : there
+    }
+    choose(i) {
+      const scene = this.facts.scenes[i]
+      return this.bring(async () => {
+        this.scenes[i].firstChild.checked = false   // until it is there, so that it can be pressed again
+        const picture = await decoded(new URL(scene.file, base), scene.file)
+        return () => this.given(scene, i, picture)
+      })
+    }
+    // A picture that is one of the eight
+    given(scene, i, picture) {
+      fit(this.before, picture)
+      this.scene = i
+      this.drawn = null
+      this.scenes[i].firstChild.checked = true
+      this.caption.value = scene.caption
+      this.changed()
+      this.target.value = scene.edits[0]
+      const idea = text => el('button', {type: 'button', onclick: () => { this.target.value = text; this.weighable() }}, text)
+      this.ideas.replaceChildren(...scene.edits.map(idea))
+      this.weighable()
+      this.say('Press Invert: the picture is walked back to noise.')
     }
     // A file of pictures, loaded once; what went wrong is tried again
     sheet(name) {
@@ -201,24 +219,25 @@
       if (value.join && value.noun === value.noun2) throw new Error(`two things called ${value.noun} could not be told apart: choose another one`)
       return {...value, things}
     }
-    async make() {
-      await this.safely(async () => {
-        const {facts} = this, {things, join, place, style, view} = this.asked(), {xs, y, side, widths} = facts.stands[things.length - 1]
-        const turn = this.turn = {}
+    make() {
+      return this.bring(async () => {
+        const {facts} = this, {things, ...drawn} = this.asked(), {join, place, style, view} = drawn
+        const {xs, y, side, widths} = facts.stands[things.length - 1]
         this.say('Drawing.')
         const {captionOf, drawScene, planesOf} = await import(new URL('scene.js', base))
         const names = [`things${things.length}`, 'places', 'chance']
         const [drawings, places, chance] = await Promise.all(names.map(name => this.sheet(`${name}.webp`)))
-        if (turn !== this.turn) return   // another picture has been asked for
-        const standing = things.map(({noun, look}, i) => {
-          const at = [facts.looks[noun].indexOf(look), facts.words.nouns.indexOf(noun)]
-          return {drawing: part(drawings, ...at, side, planesOf), x: xs[i], y, w: widths[noun]}
-        })
-        const ground = part(places, facts.words.places.indexOf(place), +view, SIDE, planesOf)
-        draw(this.before, drawScene(ground, standing, style, part(chance, +view, 0, SIDE, planesOf)))
-        this.stranger(captionOf(things, join, place, style))
-        this.drawn = true
-        this.say('Press Invert: the picture is walked back to noise.')
+        return () => {
+          const standing = things.map(({noun, look}, i) => {
+            const at = [facts.looks[noun].indexOf(look), facts.words.nouns.indexOf(noun)]
+            return {drawing: part(drawings, ...at, side, planesOf), x: xs[i], y, w: widths[noun]}
+          })
+          const ground = part(places, facts.words.places.indexOf(place), +view, SIDE, planesOf)
+          draw(this.before, drawScene(ground, standing, style, part(chance, +view, 0, SIDE, planesOf)))
+          this.stranger(captionOf(things, join, place, style))
+          this.drawn = drawn
+          this.say('Press Invert: the picture is walked back to noise.')
+        }
       })
     }
     // The choices of a link for a scene to make; false if it carries none
@@ -236,24 +255,24 @@
     // A picture that is none of the eight
     stranger(caption) {
       this.scenes.forEach(label => { label.firstChild.checked = false })
-      this.scene = null
-      this.drawn = false
+      this.scene = this.drawn = null
       this.ideas.replaceChildren()
       this.caption.value = this.target.value = caption
       this.changed()
       this.weighable()
     }
-    async upload() {
-      await this.safely(async () => {
-        const [file] = this.file.files
-        if (!file) return
+    upload() {
+      const [file] = this.file.files
+      if (!file) return null
+      this.file.value = ''
+      return this.bring(async () => {
         const address = URL.createObjectURL(file)
-        try { fit(this.before, await decoded(address, file.name)) } finally {
-          URL.revokeObjectURL(address)
-          this.file.value = ''
+        const picture = await decoded(address, file.name).finally(() => URL.revokeObjectURL(address))
+        return () => {
+          fit(this.before, picture)
+          this.stranger('')
+          this.say('Say what the picture shows, in words that the model knows, and press Invert.')
         }
-        this.stranger('')
-        this.say('Say what the picture shows, in words that the model knows, and press Invert.')
       })
     }
     // Another picture or caption: what was found of the old one is gone
@@ -310,17 +329,21 @@
 
     // ---- The two jobs
     ask(job, what) {
-      if (!this.worker) {
-        this.worker = new Worker(new URL('worker.js', base), {type: 'module'})
-        this.worker.onmessage = ({data}) => this.heard(data)
-        this.worker.onerror = () => this.heard({id: this.job, kind: 'failed', why: 'the model stopped: try again', fatal: true})
-      }
+      this.worker ??= this.hired()
       const id = ++this.job
       this.worker.postMessage({id, job, facts: this.facts, ...what})
       this.busy(true)
       return new Promise((done, fail) => { this.waiting = {id, done, fail} }).finally(() => id === this.job && this.busy(false))
     }
+    hired() {
+      const worker = new Worker(new URL('worker.js', base), {type: 'module'})
+      const hear = what => worker === this.worker && this.heard(what)   // not one that was dismissed
+      worker.onmessage = ({data}) => hear(data)
+      worker.onerror = () => hear({kind: 'failed', why: 'the model stopped: try again', fatal: true})
+      return worker
+    }
     heard({id, kind, ...what}) {
+      if (what.fatal) return this.dismiss(what.why)   // whether or not anything waits
       if (id !== this.waiting?.id) return
       const {done, fail} = this.waiting
       if (['done', 'stopped', 'failed'].includes(kind)) this.waiting = null
@@ -331,15 +354,16 @@
       }
       if (kind === 'done') done(what)
       if (kind === 'stopped') fail()
-      if (kind === 'failed') {
-        if (what.fatal) this.dismiss()
-        fail(new Error(what.why))
-      }
+      if (kind === 'failed') fail(new Error(what.why))
     }
-    dismiss() {
+    // The worker can no longer be trusted, and what was inverted is gone with it
+    dismiss(why) {
+      const {waiting, maps} = this
       this.worker.terminate()
-      this.worker = null
+      this.worker = this.waiting = null
       this.changed()
+      if (waiting) waiting.fail(new Error(why))
+      else if (maps) this.say(`${why}.`, true)
     }
     advance(what, done, all, unit, size = 1) {
       this.bar.value = done/all
@@ -360,9 +384,13 @@
       this.say('Stopped.')
       fail()
     }
-    // Whatever goes wrong is one line, and the next press works
+    // Whatever goes wrong is one line, and the next press works. Did all go well?
     async safely(work) {
-      try { await work() } catch (error) { if (error) this.say(`${error.message}.`, true) }
+      try { await work() } catch (error) {
+        if (error) this.say(`${error.message}.`, true)
+        return false
+      }
+      return true
     }
 
     invert() {
@@ -446,22 +474,25 @@
     // ---- A link that carries the settings; a picture of one's own stays at home
     link() {
       const knobs = Object.entries(this.knobs).map(([name, at]) => [name, at.value])
-      const made = this.drawn ? Object.entries(this.made).map(([name, at]) => [name, at.value]) : []
-      const what = {scene: this.scene ?? '', caption: this.caption.value, to: this.target.value, ...Object.fromEntries([...knobs, ...made])}
+      const what = {scene: this.scene ?? '', caption: this.caption.value, to: this.target.value, ...Object.fromEntries(knobs), ...this.drawn}
       location.hash = `live?${new URLSearchParams(what)}`
       const done = () => this.say(this.scene === null && !this.drawn ? 'The link is copied; it carries the settings, not your picture.' : 'The link is copied.')
       navigator.clipboard?.writeText(location.href).then(done, () => this.say('The link is in the address bar.'))
     }
     async follow() {
       const what = Object.fromEntries(new URLSearchParams(location.hash.split('?')[1] ?? ''))
+      const known = /^\d+$/.test(what.scene) && what.scene in this.facts.scenes
       this.making.open = this.remade(what)
-      if (this.making.open) await this.make()
-      else await this.choose(this.facts.scenes[what.scene] ? +what.scene : 0)
-      if (what.caption) this.caption.value = what.caption
-      if (what.to) this.target.value = what.to
+      const there = await (this.making.open ? this.make() : this.choose(known ? +what.scene : 0))
+      if (there === false && await this.choose(0)) this.say('Press Invert: the picture of the link cannot be had, and this is another one.', true)
+      if (there && (this.making.open || known)) {   // the words belong to the link's own picture
+        if (what.caption) this.caption.value = what.caption
+        if (what.to) this.target.value = what.to
+      }
       this.weighable()
       for (const name of ['w', 'renew', 'hold', 'seed', 'cross', 'self', 'weight', 'steps']) if (what[name]) this.knobs[name].set(what[name])
       for (const name of ['where', 'names', 'word']) if (what[name]) this.knobs[name].value = what[name]
+      for (const at of [this.knobs.where, this.knobs.word]) if (at.selectedIndex < 0) at.selectedIndex = 0   // no such choice
       this.painting()
     }
   }
@@ -477,7 +508,7 @@
     }
     const answer = await fetch(new URL('model.json', base)).catch(() => null)
     if (answer?.status === 404) return instead(box, 'The model of this page is missing: this copy of the site was built without it.')
-    const facts = await answer?.json().catch(() => null)
+    const facts = answer?.ok ? await answer.json().catch(() => null) : null
     if (!facts) {
       instead(box, 'What the panel needs to know of its model did not come whole.')
       return offer(box, 'Try again')
@@ -489,8 +520,7 @@
   const offer = (box, name = 'Try it here') => {
     const press = async () => {
       button.disabled = true
-      await open(box)
-      button.remove()
+      try { await open(box) } finally { button.remove() }
     }
     const button = el('button', {type: 'button', class: 'btn btn-primary', onclick: press}, name)
     box.append(button)

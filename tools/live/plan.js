@@ -2,7 +2,7 @@
 import {checkRegion, onlyLooks, partsOf, weighed, whatChanged} from './changes.js'
 import {add, wordMap} from './engine.js'
 import {blocks, byColour, grown, maximum, ones, outline, planes, shrunk, sideOf, times, widened, zeros} from './masks.js'
-import {findWords, hasPhrase} from './words.js'
+import {Refused, findWords, hasPhrase} from './words.js'
 
 // ---- Where things are
 
@@ -90,7 +90,7 @@ export function planChanges(net, inv, target, changes) {
   for (const phrase of plan.outside) plan.kept = maximum(plan.kept, areas[phrase])
   plan.spare()
   if (!plan.whole && !plan.room.some(Boolean)) {
-    throw new Error(`beside ${plan.outside.join(', ')} there is no room for “${target}”: paint where it may change`)
+    throw new Refused(`beside ${plan.outside.join(', ')} there is no room for “${target}”: paint where it may change`)
   }
   return plan
 }
@@ -104,7 +104,7 @@ function planWords(net, inv, target, phrases, also) {
 }
 
 function planMask(net, mask, also) {
-  if (mask.every(x => x === 1)) throw new Error('the paint covers the whole picture: paint less, or let everything change')
+  if (mask.every(x => x === 1)) throw new Refused('the paint covers the whole picture: paint less, or let everything change')
   const plan = new Plan(net)
   plan.allow(Float64Array.from(mask), {also})
   return plan

@@ -2,6 +2,9 @@
 // The names are those of the pages: `promptWords`, `findWords` (Attention), `pairWords`, `alignWords`, `wordWeights`
 // (Prompt-to-Prompt).
 
+// The caller's mistake, said in words of the caller's own
+export class Refused extends Error {}
+
 // ---- Byte-pair encoding, as CLIP does it
 
 // GPT-2's alphabet: a printable character for every byte
@@ -79,7 +82,7 @@ export function findWords(tok, prompt, phrase) {
   const words = promptWords(tok, prompt), want = promptWords(tok, phrase).map(([word]) => word)
   const stands = i => want.length && want.every((word, k) => words[i + k]?.[0] === word)
   const at = words.map((_, i) => i).filter(stands)
-  if (!at.length) throw new Error(`“${phrase}” is not in “${prompt}”: name a word of the caption`)
+  if (!at.length) throw new Refused(`“${phrase}” is not in “${prompt}”: name a word of the caption`)
   return at.flatMap(i => words.slice(i, i + want.length).flatMap(([, tokens]) => tokens))
 }
 

@@ -5,7 +5,7 @@ import {invert, wordMap} from './engine.js'
 import {mkNet, unzipped} from './nets.js'
 import {thingsOf} from './plan.js'
 import {edit, giveBack} from './region.js'
-import {promptWords, unknownWords} from './words.js'
+import {Refused, promptWords, unknownWords} from './words.js'
 
 const ENGINE = 'ort-wasm-simd-threaded.wasm.gz'
 const PREVIEW = 4   // steps from one preview to the next
@@ -93,6 +93,7 @@ const model = (id, facts) => loading ??= load(id, facts).catch(error => {
 const outOfMemory = error => error instanceof RangeError || /memory|alloc/i.test(`${error?.message ?? error}`)
 
 function failed(id, error) {
+  if (error instanceof Refused) return said(id, 'failed', {why: error.message, fatal: false})
   if (outOfMemory(error)) return said(id, 'failed', {why: 'there is not enough memory: close other pages and invert again', fatal: true})
   said(id, 'failed', {why: `${error?.message ?? error}`, fatal: error instanceof WebAssembly.RuntimeError})
 }
