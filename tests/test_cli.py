@@ -16,7 +16,8 @@ from nulltext_nb.pipeline import embed, random_pipe
 from nulltext_nb.store import Inversion, check_settings
 
 COMMANDS = dict(invert=nulltext_invert, edit=nulltext_edit, demo=nulltext_demo, bench=nulltext_bench)
-SECONDS = 2  # of computing, in which everything is refused that can be without a model
+SECONDS = 2  # of computing, in which a call refuses what it can without a model
+SHARE = 1.3  # of the computing that importing torch takes, in which a command does, imports included
 
 
 @pytest.fixture(scope='module')
@@ -141,9 +142,9 @@ def test_bad_arguments_are_refused_before_anything_is_loaded(run, monkeypatch, c
 
 
 def test_commands_are_refused_in_time(made):
-    "In a fresh process, imports included, in seconds of computing; a second try, as the machine may be busy."
-    code = 'import sys; from nulltext_nb.cli import nulltext_invert; sys.exit(nulltext_invert())'
-    def seconds(argv, status, said):
+    "In a fresh process, with little more computing than importing torch takes; a second try, if the machine is busy."
+    command = 'import sys; from nulltext_nb.cli import nulltext_invert; sys.exit(nulltext_invert())'
+    def seconds(argv, status, said, code=command):
         start = os.times()
         res = subprocess.run([sys.executable, '-c', code, *argv], cwd=made, capture_output=True, text=True)
         end = os.times()
@@ -151,7 +152,7 @@ def test_commands_are_refused_in_time(made):
         return end.children_user + end.children_system - start.children_user - start.children_system
     wrong, missing = (['in.png', 'a cat', '--w', '0'], 2, '--w'), (['none.png', 'a cat'], 1, 'none.png')
     for case in wrong, missing, (['--help'], 0, ''):
-        assert seconds(*case) < SECONDS or seconds(*case) < SECONDS
+        assert any(seconds(*case) < SHARE*seconds([], 0, '', 'import torch') for _ in range(2))
 
 
 # ---- Folders of models
