@@ -471,7 +471,7 @@ def test_code_and_tables_on_a_phone(browser, docs):
         assert page.locator(f'main {cell}').first.bounding_box()['width'] > 300
     page.goto((docs/'inversion.html').as_uri())
     heights = page.locator('main input[type=range]').evaluate_all('all => all.map(e => e.offsetHeight)')
-    assert heights and all(h >= 32 for h in heights if h)
+    assert heights and all(h >= 44 for h in heights if h)
     page.close()
 
 
@@ -569,6 +569,80 @@ def test_slider_through_steps(on, name):
     page.mouse.click(box['x'] + box['width'] - 2, box['y'] + box['height']/2)
     assert slider.input_value() == slider.get_attribute('max')
     assert shown() != after and fig.locator('output').inner_text() != step
+
+
+def pictures_seen(fig): return [i.get_attribute('src') for i in fig.locator('img').all() if i.is_visible()]
+
+
+@pytest.mark.parametrize('name', ['app/show', 'scheduler'])
+def test_marks_move_along_curves(on, name):
+    "With the picture and the numbers, by keys; where JavaScript is off, the page says so."
+    page = on(name)
+    fig = figures(page, 'polyline').first
+    slider, marks = fig.locator('input'), fig.locator('polyline + g')
+    assert fig.locator('polyline').count() == marks.count() >= 2
+    points = fig.locator('polyline').evaluate_all('all => all.map(p => [...p.points].map(q => [q.x, q.y]))')
+    def at(): return marks.evaluate_all("""all => all.map(g => { const m = g.transform.baseVal[0].matrix
+        return [m.e, m.f] })""")
+    def agree(i):
+        assert slider.input_value() == f'{i}'
+        assert slider.get_attribute('aria-valuetext') == fig.locator('output').inner_text()
+        assert all(abs(a - b) < 0.1 for mark, p in zip(at(), points) for a, b in zip(mark, p[i]))
+    last = int(slider.get_attribute('max'))
+    assert {len(p) for p in points} == {last + 1}
+    agree(start := int(slider.input_value()))
+    slider.focus()
+    for key, i in ('ArrowRight', start + 1), ('End', last), ('Home', 0):
+        before = pictures_seen(fig)
+        page.keyboard.press(key)
+        agree(i)
+        assert pictures_seen(fig) != before
+    assert 'JavaScript' in fig.locator('noscript').inner_text() and not fig.locator('noscript').is_visible()
+
+
+KNOBS = ['app/show']  # pages with sliders and boxes that choose a picture together
+
+
+@pytest.mark.parametrize('name', KNOBS)
+def test_knobs(on, name):
+    "Each knob alone changes the picture; what is told beside a knob is what is read out."
+    page = on(name)
+    for fig in figures(page, 'fieldset').all():
+        knobs, chosen = fig.locator('input').all(), fig.locator('div[data-i]')
+        assert len(knobs) >= 2
+        def shown(): return [i for i, e in enumerate(chosen.all()) if e.is_visible()]
+        def told(k): return k.evaluate('e => e.previousElementSibling?.lastChild.textContent')
+        for k in knobs:
+            k.focus()
+            one = shown()
+            if k.get_attribute('type') == 'checkbox': page.keyboard.press('Space')
+            else:
+                assert told(k) == k.get_attribute('aria-valuetext')
+                page.keyboard.press('End' if k.input_value() == '0' else 'Home')
+                assert told(k) == k.get_attribute('aria-valuetext')
+            assert len(one) == len(shown()) == 1 and one != shown(), k.get_attribute('aria-label')
+        numbers = fig.evaluate("f => [...f.querySelectorAll('div[data-i]')].flatMap(e => e.dataset.i.split(' '))")
+        n = fig.evaluate("f => [...f.querySelectorAll('input')].reduce((n, x) => n*x.dataset.n, 1)")
+        assert sorted(map(int, numbers)) == [*range(n)]
+
+
+@pytest.mark.parametrize('name', ['scheduler', *KNOBS])
+def test_played_with_on_a_phone(browser, docs, name):
+    "By finger: what is to be touched is large, and the picture stays in sight while one does."
+    context = browser.new_context(viewport=PHONE, has_touch=True, is_mobile=True)
+    page = context.new_page()
+    page.goto((docs/f'{name}.html').as_uri())
+    for fig in figures(page, ':is(fieldset, polyline)').all():
+        assert fig.bounding_box()['height'] < PHONE['height'] - 100
+        for k in fig.locator('input').all():
+            k.scroll_into_view_if_needed()
+            target = k if k.get_attribute('type') == 'range' else k.locator('xpath=..')
+            box, before = target.bounding_box(), pictures_seen(fig)
+            assert box['height'] >= 44 and box['width'] >= 44
+            far = box['width'] - 3 if k.input_value() == '0' else 3
+            page.touchscreen.tap(box['x'] + far, box['y'] + box['height']/2)
+            assert pictures_seen(fig) != before
+    context.close()
 
 
 @pytest.mark.parametrize('name', ['app/show', 'attention'])

@@ -147,6 +147,15 @@ def move_pictures(html, up, folder):
     return PICTURE.sub(move, html)
 
 
+STILL = '<noscript><p>Without JavaScript this stands still: it shows one of its settings.</p></noscript>'
+
+
+def say_it_stands_still(html):
+    "Where JavaScript is off, what is to be played with says why it does not move."
+    def say(m): return m[1] + STILL + m[2] if re.search(' on(?:input|change)=', m[1]) else m[0]
+    return re.sub(r'(<figure style="max-width.*?)(</figure>)', say, html, flags=re.S)
+
+
 def mend(html, # A rendered page
          up    # The way from its folder to the top of the site: '' or '../'
     ):
@@ -173,7 +182,7 @@ def mend(html, # A rendered page
     # A wide listing scrolls by the arrow keys
     html = html.replace('<pre class="sourceCode', '<pre tabindex="0" class="sourceCode')
     html = re.sub(r'<pre>(?=<code)', '<pre tabindex="0">', html)
-    html = even_rows(mark_tables(link_repository(one_theme(html))))
+    html = even_rows(mark_tables(link_repository(one_theme(say_it_stands_still(html)))))
     return hang(make_room_for_results(make_room_for_pictures(make_room(html))))
 
 
