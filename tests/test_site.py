@@ -574,7 +574,7 @@ def test_slider_through_steps(on, name):
 def pictures_seen(fig): return [i.get_attribute('src') for i in fig.locator('img').all() if i.is_visible()]
 
 
-@pytest.mark.parametrize('name', ['app/show', 'scheduler'])
+@pytest.mark.parametrize('name', ['app/show', 'scheduler', 'whole'])
 def test_marks_move_along_curves(on, name):
     "With the picture and the numbers, by keys; where JavaScript is off, the page says so."
     page = on(name)
@@ -626,7 +626,7 @@ def test_knobs(on, name):
         assert sorted(map(int, numbers)) == [*range(n)]
 
 
-@pytest.mark.parametrize('name', ['scheduler', *KNOBS])
+@pytest.mark.parametrize('name', ['scheduler', 'whole', *KNOBS])
 def test_played_with_on_a_phone(browser, docs, name):
     "By finger: what is to be touched is large, and the picture stays in sight while one does."
     context = browser.new_context(viewport=PHONE, has_touch=True, is_mobile=True)
