@@ -189,6 +189,15 @@ def test_no_printed_tables():
     assert found <= {*TABLES}
 
 
+def test_plots_are_vectors():
+    "A plot is drawn for a phone, with letters that are text; `save_images` alone makes pixels."
+    pixels = set()
+    for nb in (ROOT/'nbs').rglob('*.ipynb'):
+        outs = [o for c in json.loads(nb.read_text(encoding='utf-8'))['cells'] for o in c.get('outputs', [])]
+        pixels |= {nb.stem for o in outs if 'image/png' in o.get('data', {})}
+    assert pixels <= {'05_images'}
+
+
 def offered(module):
     "The names of a module's public functions and classes."
     body = ast.parse(module.read_text(encoding='utf-8')).body
@@ -328,6 +337,7 @@ def test_contents_stay(browser, docs):
         page.wait_for_timeout(50)
         seen.add(over := page.evaluate(covered))
         page.wait_for_function(faint, arg=over, timeout=2000)
+        assert page.locator('#TOC a').first.is_visible() != over  # nor reached by the keyboard
     assert seen == {True, False}
     page.close()
 
@@ -472,6 +482,33 @@ def test_code_and_tables_on_a_phone(browser, docs):
     page.goto((docs/'inversion.html').as_uri())
     heights = page.locator('main input[type=range]').evaluate_all('all => all.map(e => e.offsetHeight)')
     assert heights and all(h >= 44 for h in heights if h)
+    page.close()
+
+
+def test_what_is_folded(browser, docs):
+    "A solution hides what it shows, the code for the library waits; a link to a part of it unfolds it."
+    page = browser.new_page(viewport=COLUMN, reduced_motion='reduce')
+    page.goto((docs/'prompt2prompt.html').as_uri())
+    solution = page.locator('#exercises details.more').first
+    assert solution.locator('img').count() and not solution.locator('img').first.is_visible()
+    solution.locator('summary').first.click()
+    assert solution.locator('img').first.is_visible() and solution.locator('pre').first.is_visible()
+    assert not page.locator('#the-loop').is_visible()
+    page.evaluate("location.hash = '#the-loop'")
+    page.locator('#the-loop').wait_for(state='visible')
+    page.close()
+
+
+@pytest.mark.parametrize('width', [600, 768, 1024])
+def test_between_phone_and_desk(browser, docs, width):
+    "Nothing stands outside the page where it is neither: code keeps its icon inside."
+    page = browser.new_page(viewport={'width': width, 'height': 900}, reduced_motion='reduce')
+    page.goto((docs/'nulltext.html').as_uri())
+    for block in page.locator('main .code-copy-outer-scaffold').locator('visible=true').all()[:12]:
+        box, icon = block.bounding_box(), block.locator('.code-copy-button').bounding_box()
+        assert box['x'] <= icon['x'] and icon['x'] + icon['width'] <= box['x'] + box['width'] <= width
+        assert box['y'] <= icon['y']
+    assert page.evaluate('document.documentElement.scrollWidth <= innerWidth')
     page.close()
 
 

@@ -21,10 +21,11 @@ def draw_teaser(demo, # Folder that `nulltext_demo` has written
     ):
     "The picture and its edits in two rows on nothing, with letters that a phone shows, too."
     edits = [e for e in json.loads((demo/'report.json').read_text())['edits'] if e['kind']!='another colour']
+    edits.sort(key=lambda e: not e['change'].startswith(('on ', '−')))  # the clearest first
     titled = {e['change']: load_image(demo/e['file']) for e in edits}
     titled = {'a real picture': EXAMPLE.draw(SIDE)} | titled
     font = ImageFont.truetype(find_font('DejaVu Sans'), LETTERS)
-    rows = [0, SIDE + 3*LETTERS//2]
+    rows = [0, SIDE + 5*LETTERS//2]
     sheet = Image.new('RGBA', (3*SIDE + 2*GAP, 2*SIDE + 4*LETTERS), (0, 0, 0, 0))
     for i,(title,im) in enumerate(titled.items()):
         x, y = i%3*(SIDE + GAP), rows[i//3]

@@ -1,7 +1,7 @@
 "What the site shows of a notebook."
 import ast, json, re
 
-from stored import NOTE, is_old
+from stored import note, old_parts
 
 DEFS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
@@ -123,11 +123,11 @@ def module_of(raw):
     return next((m[1] for m in found if m), None)
 
 
-def say_old(nb):
-    "Put the sentence on stored numbers behind the page's first words."
+def say_old(nb, parts):
+    "Put the sentence on stored numbers, of which `parts` are old, behind the page's first words."
     def is_text(c): return c['cell_type'] == 'markdown' and not src(c).startswith(('---', '#'))
     where = next(i for i, c in enumerate(nb['cells']) if is_text(c))
-    nb['cells'].insert(where + 1, dict(cell_type='markdown', id='stored', metadata={}, source=NOTE))
+    nb['cells'].insert(where + 1, dict(cell_type='markdown', id='stored', metadata={}, source=note(parts)))
 
 
 def prepare(proc, # nbdev's processed notebooks
@@ -141,7 +141,7 @@ def prepare(proc, # nbdev's processed notebooks
         up, module = '../'*len(p.relative_to(proc).parent.parts), module_of(raw)
         def refer(name): return up + places[key] if (key := f'{module}.{name}') in places else None
         tell_code(nb, raw, refer)
-        if is_old(raw, p.relative_to(proc).with_suffix('').as_posix(), model): say_old(nb)
+        if parts := old_parts(raw, p.relative_to(proc).with_suffix('').as_posix(), model): say_old(nb, parts)
         nb['cells'] = [c for c in nb['cells'] if not for_colab(c)]
         for c in nb['cells']:
             if c['cell_type'] == 'markdown': c['source'] = doors(unnest(src(c)))

@@ -94,6 +94,7 @@ def one_line(line,  # Of a block of code
     text = re.sub('<[^>]+>', '', line)
     indent = len(text) - len(text.lstrip(' '))
     deep = f' style="--in:{indent}ch"' if indent else ''
+    line = re.sub('^ +', r'<span class="in">\g<0></span>', line)  # of which a phone shows the half
     return f'<span class="ln"{deep}>{start}{line}{end}</span>'
 
 
@@ -105,6 +106,49 @@ def hang(html):
     return re.sub(r'(<pre[^>]*class="sourceCode[^>]*><code[^>]*>)(.*?)</code>', line_by_line, html, flags=re.S)
 
 
+def end_of(html, start, tag):
+    "Where the element that begins at `start` ends."
+    deep = 0
+    for m in re.compile(rf'<(/?){tag}\b').finditer(html, start):
+        deep += -1 if m[1] else 1
+        if not deep: return html.index('>', m.start()) + 1
+
+
+def fold_library(html):
+    "What a page of the course has for the library opens behind one line; its first words stand above."
+    head = r'<section id="for-the-library[^>]*>\s*<h2.*?</h2>(?:\s*<p>.*?</p>)?'
+    if not (m := re.search(head, html, re.S)): return html
+    end = end_of(html, m.start(), 'section') - len('</section>')
+    fold = '<details class="more"><summary>The code, and how it is used</summary>'
+    return f'{html[:m.end()]}\n{fold}{html[m.end():end]}</details>\n{html[end:]}'
+
+
+SOLUTION = r'<div id="cell-\d+"[^>]*>\s*<details class="code-fold">\s*<summary>Solution</summary>'
+
+
+def end_of_solution(html, start # Of its cell
+    ):
+    "Up to the next exercise; what is said about the last one is a paragraph, and elsewhere nothing is."
+    end, section = end_of(html, start, 'div'), re.findall(r'<section id="([\w-]*)', html[:start])[-1]
+    following = re.compile(r'<p><strong>\d|</section>').search(html, end)
+    if following[0] != '</section>': return following.start()
+    told = re.compile(r'\s*<p>.*?</p>', re.S).match(html, end) if section == 'exercises' else None
+    return told.end() if told else end
+
+
+def fold_solutions(html):
+    "A solution folds with what it shows and what is said about it."
+    done, parts = 0, []
+    for m in re.finditer(SOLUTION, html):
+        if m.start() < done: continue
+        end = end_of_solution(html, m.start())
+        inside = html[m.start():end].replace('<details class="code-fold">\n<summary>Solution</summary>', '', 1)
+        inside = inside.replace('</details>', '', 1)
+        parts += [html[done:m.start()], '<details class="more"><summary>Solution</summary>', inside, '</details>\n']
+        done = end
+    return ''.join(parts) + html[done:]
+
+
 def link_repository(html):
     "The bar leads to the repository, whose address the link for issues has."
     if not (found := re.search(r'href="([^"]*)/issues/new"', html)): return html
@@ -112,6 +156,16 @@ def link_repository(html):
     link = f'<a class="nav-link" href="{found[1]}" title="The repository" aria-label="The repository">{icon}</a>'
     switch = '<li class="nav-item compact"><a class="quarto-color-scheme-toggle'
     return html.replace(switch, f'<li class="nav-item compact repository">{link}</li>{switch}', 1)
+
+
+def open_reference(html):
+    "Where the sidebar has no line for a page of the reference, it stands at the list of all names."
+    if 'aria-current="page"' in html or not (at := re.search(r'href="index\.html" class="[^"]*sidebar-link', html)):
+        return html
+    html = html.replace(at[0], f'{at[0]} active', 1)
+    section = re.findall(r'id="(quarto-sidebar-section-\d+)"', html[:at.start()])[-1]
+    html = re.sub(rf'(data-bs-target="#{section}"[^>]*aria-expanded=)"false"', r'\1"true"', html)
+    return html.replace(f'id="{section}" class="collapse ', f'id="{section}" class="collapse show ')
 
 
 def one_theme(html):
@@ -182,7 +236,8 @@ def mend(html, # A rendered page
     # A wide listing scrolls by the arrow keys
     html = html.replace('<pre class="sourceCode', '<pre tabindex="0" class="sourceCode')
     html = re.sub(r'<pre>(?=<code)', '<pre tabindex="0">', html)
-    html = even_rows(mark_tables(link_repository(one_theme(say_it_stands_still(html)))))
+    html = fold_solutions(fold_library(open_reference(link_repository(one_theme(say_it_stands_still(html))))))
+    html = even_rows(mark_tables(html))
     return hang(make_room_for_results(make_room_for_pictures(make_room(html))))
 
 
@@ -194,7 +249,7 @@ def words(text):
     return ' '.join(re.sub(r'\\([a-zA-Z]+)', r'\1', text).split())
 
 
-SKIP = {'nav', 'script', 'style', 'button', 'h1', 'h2', 'h3', 'h4'}
+SKIP = {'nav', 'script', 'style', 'svg', 'button', 'h1', 'h2', 'h3', 'h4'}
 BLOCKS = {'p', 'li', 'td', 'th', 'div', 'pre', 'br', 'figcaption', 'summary'}
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 RUNS = ROOT/'nbs'/'results'/'runs.json'   # from page to the model, a fingerprint, that its slow cells last ran with
 FREE = {'memory'}                         # results that no weights enter
-NOTE = ('*What this page shows of long runs was measured with an earlier edition of the embedded model (the first drew '
-        "64 pixels), not with the package's; `tools/renew.py --long` measures it anew.*")
+NOTE = ('*Measured with an earlier edition of the embedded model (the first drew 64 pixels): {}. All else here is of '
+        "the package's model; `tools/renew.py --long` measures anew.*")
 
 
 def code(nb): return [''.join(c['source']) for c in nb['cells'] if c['cell_type'] == 'code']
@@ -26,8 +26,16 @@ def results_of(nb):
     return set(re.findall(r'results/(\w+)\.json', '\n'.join(code(nb)))) - FREE
 
 
+def old_parts(nb, page, model):
+    "What the notebook of `page` shows that was not measured with `model`, in words."
+    measured = {f'`{name}.json`': read_json(ROOT/'nbs'/'results'/f'{name}.json') for name in sorted(results_of(nb))}
+    if is_slow(nb): measured['the cells that run long'] = dict(model=read_json(RUNS).get(page))
+    return [part for part, found in measured.items() if found.get('model') != model]
+
+
 def is_old(nb, page, model):
     "Does the notebook of `page` show numbers that were not measured with `model`?"
-    measured = {read_json(ROOT/'nbs'/'results'/f'{name}.json').get('model') for name in results_of(nb)}
-    if is_slow(nb): measured.add(read_json(RUNS).get(page))
-    return bool(measured - {model})
+    return bool(old_parts(nb, page, model))
+
+
+def note(parts): return NOTE.format(' and '.join([', '.join(parts[:-1])]*(len(parts) > 1) + parts[-1:]))

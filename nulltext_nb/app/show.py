@@ -252,7 +252,7 @@ def switch_grid(images, # Pictures: a list for each value in `rows`, with one fo
     side = max(width, 40*nc)   # a finger must hit one
     return _figure(f"""
 <div style="display:flex;flex-wrap:wrap;gap:12px;align-items:flex-start;font-size:.85em">
-<div style="flex:1 1 {width//2}px;max-width:{width}px;{_STAYS}">{large}<output>{escape(name(*start))}</output></div>
+<div style="flex:1 1 {width}px;max-width:{width}px;{_STAYS}">{large}<output>{escape(name(*start))}</output></div>
 <form role="radiogroup" aria-label="settings" onsubmit="return false" onchange="{_PICK}"
  onkeydown="{_WALK.replace('N', str(nc), 2)}" style="flex:1 1 {side}px;display:grid;gap:3px;
 grid-template-columns:minmax(2.5em,auto) repeat({nc},minmax(24px,1fr))">

@@ -116,6 +116,16 @@
     ask()
   }
 
+  // ---- What a link leads to is unfolded
+  const unfold = () => {
+    const target = document.getElementById(decodeURIComponent(location.hash.slice(1)))
+    const folds = $$('main details:not([open])').filter(fold => target && fold.contains(target))
+    folds.forEach(fold => { fold.open = true })
+    if (folds.length) target.scrollIntoView()
+  }
+  addEventListener('hashchange', unfold)
+  unfold()
+
   // ---- Light or dark follows the system until the reader chooses
   matchMedia('(prefers-color-scheme: dark)').addEventListener('change', e => {
     if (!localStorage.getItem('smalldocs-scheme') && e.matches !== (root.dataset.scheme === 'alternate')) {
