@@ -232,7 +232,7 @@ FAULTS = '''phone => {
   const hidden = e => !e.checkVisibility({visibilityProperty: true, opacityProperty: true})
   const faults = []
   if (document.documentElement.scrollWidth > innerWidth) faults.push('the page scrolls sideways')
-  for (const e of document.querySelectorAll(':is(main, header, footer) :not(input, .katex *)')) {
+  for (const e of document.querySelectorAll(':is(main, header, footer) :not(input, .in, .katex *)')) {
     if (hidden(e) || e.scrollWidth <= e.clientWidth + 1 || style(e).overflowX === 'visible') continue
     if (!scrolls(e)) faults.push(`cut off: ${told(e)}`)
     else if (!phone && e.matches('pre')) faults.push(`code that does not fit: ${told(e)}`)

@@ -125,8 +125,7 @@ def module_of(raw):
 
 def say_old(nb, parts):
     "Put the sentence on stored numbers, of which `parts` are old, behind the page's first words."
-    def is_text(c): return c['cell_type'] == 'markdown' and not src(c).startswith(('---', '#'))
-    where = next(i for i, c in enumerate(nb['cells']) if is_text(c))
+    where = next(i for i, c in enumerate(nb['cells']) if c['cell_type'] == 'markdown' and 'colab-badge' in src(c))
     nb['cells'].insert(where + 1, dict(cell_type='markdown', id='stored', metadata={}, source=note(parts)))
 
 

@@ -165,6 +165,8 @@ def open_reference(html):
     html = html.replace(at[0], f'{at[0]} active', 1)
     section = re.findall(r'id="(quarto-sidebar-section-\d+)"', html[:at.start()])[-1]
     html = re.sub(rf'(data-bs-target="#{section}"[^>]*aria-expanded=)"false"', r'\1"true"', html)
+    html = html.replace(f' collapsed" data-bs-toggle="collapse" data-bs-target="#{section}"',
+                        f'" data-bs-toggle="collapse" data-bs-target="#{section}"')
     return html.replace(f'id="{section}" class="collapse ', f'id="{section}" class="collapse show ')
 
 
