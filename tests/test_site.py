@@ -637,7 +637,7 @@ def test_marks_move_along_curves(on, name):
     assert 'JavaScript' in fig.locator('noscript').inner_text() and not fig.locator('noscript').is_visible()
 
 
-KNOBS = ['app/show', 'region']  # pages with sliders and boxes that choose a picture together
+KNOBS = ['app/show', 'prompt2prompt', 'region']  # pages with sliders and boxes that choose a picture together
 
 
 @pytest.mark.parametrize('name', KNOBS)
