@@ -9,7 +9,8 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 from bs4 import BeautifulSoup
-from conftest import ROOT
+from conftest import ROOT, python
+from examples import written
 
 pytestmark = pytest.mark.xdist_group('site')  # its fixtures are shared
 
@@ -215,11 +216,59 @@ def test_reference_is_whole(docs):
         for name in names:
             entry = page.find(id=name)
             assert name in listed and entry and name in entry.parent.get_text(), (p.stem, name)
-            source = entry.find_next('details')
+            source = entry.find_next('details', class_='code-fold')
             assert source.pre and not source.has_attr('open')
     signature = BeautifulSoup((docs/'api'/'inversion.html').read_bytes(), 'html.parser').find(id='ddim_invert')
     table = signature.find_next('table').get_text(' ')
-    assert 'pivots' in signature.find_next('details').get_text() and '(T+1,b,c,h,w)' in table
+    assert 'pivots' in signature.find_next('details', class_='code-fold').get_text() and '(T+1,b,c,h,w)' in table
+
+
+def test_arguments_have_types(docs):
+    "Every argument has a type, hardly any may be anything, and a tensor of the method has its shape."
+    anything = []
+    for p in {*(docs/'api').glob('*.html')} - {docs/'api'/'index.html'}:
+        page = BeautifulSoup(p.read_bytes(), 'html.parser')
+        rows = [[td.get_text() for td in tr.select('td')] for tr in page.select('table[data-of=parameter] tbody tr')]
+        rows = [row for row in rows if row[0] != 'returns']
+        assert not [row for row in rows if not row[1]], p.stem
+        assert not [row for row in rows if row[1] == 'Tensor' and '.' not in p.stem], p.stem
+        anything += [(p.stem, *row) for row in rows if row[1] == 'Any']
+    assert len(anything) <= 12, anything
+
+
+def test_examples_stand_alone(tmp_path):
+    "Each written example of the reference, copied into an empty folder, runs."
+    one_by_one = 'import sys\nfor code in sys.argv[1:]: print(code, flush=True); exec(code, {})'
+    python('-W', 'ignore', '-c', one_by_one, *written().values(), cwd=tmp_path)
+
+
+def test_reference_shows_examples_and_refusals(docs):
+    page = BeautifulSoup((docs/'api'/'editing.html').read_bytes(), 'html.parser')
+    entry = page.find(id='edit')
+    said = entry.get_text()
+    assert "load_pipe()" in said and 'ValueError' in said and 'Used on' in said
+    assert entry.select_one('td a[href="store.html#Inversion.load"]'), 'names in the table are links'
+
+
+def test_ways_through_the_reference(browser, docs):
+    "Beside a page of the reference stand all its modules, this one marked; a box filters the list of all names."
+    page = browser.new_page(viewport=COLUMN, reduced_motion='reduce')
+    page.goto((docs/'api'/'nulltext.html').as_uri())
+    bar = page.locator('#quarto-sidebar')
+    here = bar.locator('a.active')
+    assert here.all_inner_texts() == ['nulltext'] and here.is_visible()
+    assert bar.locator('.modules a').count() == len({*(docs/'api').glob('*.html')}) - 1
+    page.goto((docs/'api'/'index.html').as_uri())
+    rows = page.locator('#from-a-to-z tbody tr')
+    page.keyboard.press('Tab')
+    page.get_by_role('searchbox').last.focus()
+    page.keyboard.type('load inver')
+    shown = rows.locator('visible=true').all_inner_texts()
+    assert 0 < len(shown) < 20 and any(text.startswith('load_inversion') for text in shown)
+    assert page.locator('.filter output').inner_text() == f'{len(shown)} of {rows.count()}'
+    page.keyboard.press('Escape')
+    assert not rows.locator('visible=true').count() and page.locator('#modules').is_visible()
+    page.close()
 
 
 # ---- What can be seen of it
@@ -400,32 +449,76 @@ def test_text_comes_soon(browser, address, name):
 
 # ---- Operating
 
-ASKED = {  # of the search, and what the first answers must lead to
+ASKED = {  # of the search, and a page that the first three must lead to
     'local_mask': 'prompt2prompt', 'how to edit a photo': 'editing', 'edit image': 'editing', 'install': 'index',
     'setup': 'index', 'how long does it take': 'reference/questions', 'gpu memory': 'reference/questions',
     'ram': 'reference/questions', 'inversion': 'inversion', 'guidance scale': 'inversion',
     'my edit fails': 'reference/limits', 'batch': 'editing', 'seed': 'editing', 'tau_self': 'editing',
-    'null-text optimisation': 'nulltext', 'fast solver': 'solvers', 'attention maps': 'attention'}
+    'null-text optimisation': 'nulltext', 'fast solver': 'solvers', 'attention maps': 'attention',
+    'use my own photo': 'reference/photo', 'edit': 'api/editing', 'invert': 'api/editing',
+    'Inversion.load': 'api/store', 'fit_nulls': 'api/nulltext', 'load_pipe()': 'api/pipeline',
+    'null text': 'nulltext', 'nulltext': 'nulltext', 'psnr': 'api/images', 'prompt-to-prompt': 'prompt2prompt',
+    'command line': 'reference/cli', 'terminal': 'reference/cli', 'save inversion': 'store',
+    'stable diffusion': 'reference/questions', 'in the browser': 'app/live', 'editor': 'app/editor',
+    'benchmark': 'lab/edits', 'ddim': 'inversion', 'how was the model trained': 'world/training',
+    'pie bench': 'lab/pie_run', 'inevrsion': 'inversion', 'atention maps': 'attention',
+    'glossary': 'reference/glossary', 'failure cases': 'reference/limits', 'out of memory': 'reference/questions',
+    'the prompt is empty': 'api/editing', 'compare methods': 'lab/edits', 'remove an object': 'region',
+    'ablation': 'lab/ablation', 'diffusers custom pipeline': 'custom_pipeline/pipeline',
+    'real photographs': 'reference/photographs', 'sdxl': 'reference/questions', 'word weights': 'editing',
+    'how does null-text inversion work': 'nulltext', 'license': 'index', 'citation': 'index',
+    'negative prompt': 'methods', 'mask': 'masks', 'does it work with sdxl': 'reference/questions',
+    'lora': 'pipeline', 'Region': 'api/region', 'keep the background': 'region', 'erase': 'region',
+    'promt': 'prompt2prompt', 'nul text': 'nulltext', 'resume': 'resume', 'guidence': 'inversion',
+    'what is w': 'reference/questions', 'T4 colab': 'reference/questions', 'video': 'reference/questions'}
 
 
-@pytest.mark.parametrize('name', ['index', 'lab/edits'])
-def test_search_finds(on, name):
-    page = on(name)
+def ask(page, query):
+    "Write `query` into the search; the addresses of the pages found, from the top of the site."
     page.keyboard.press('/')
-    missed = {}
-    for asked, answer in ASKED.items():
-        page.keyboard.press('ControlOrMeta+a')
-        page.keyboard.type(asked)
-        page.wait_for_timeout(300)
-        page.locator('.search-result').first.wait_for(timeout=5000)
-        found = [urlsplit(place(name, h)).path[:-5] for h in hrefs(page, '.search-result')]
-        if answer not in found[:3]: missed[asked] = found[:3]
-    assert not missed
     page.keyboard.press('ControlOrMeta+a')
-    page.keyboard.type('share of signal')
+    page.keyboard.type(query)
+    page.wait_for_timeout(300)
+    page.locator('.search-result').first.wait_for(timeout=5000)
+    return hrefs(page, '.search-result.page')
+
+
+def test_search_finds(on):
+    page = on('index')
+    page.keyboard.press('/')
+    page.wait_for_function('window.searchIndex')
+    found = page.evaluate("""asked => { const seeker = new SiteSearch(searchIndex)
+        const pages = query => seeker.find(query).slice(0, 3).map(group => group.href.split('.html')[0])
+        return asked.map(pages) }""", [*ASKED])
+    assert not {query: pages for (query, answer), pages in zip(ASKED.items(), found) if answer not in pages}
+    ask(page, 'share of signal')
     page.wait_for_function("document.querySelector('.search-result-text').textContent.includes('signal')")
     assert '\\' not in ''.join(page.locator('.search-result-text').all_inner_texts())
     page.keyboard.press('Escape')
+
+
+def test_search_by_keys(browser, docs):
+    "Names of the code come first, pages hold their sections, and arrows, Enter and Esc do what they do elsewhere."
+    page = browser.new_page(viewport=PHONE, reduced_motion='reduce')
+    page.goto((docs/'lab'/'stats.html').as_uri())
+    box, results = page.get_by_role('combobox', name='Search'), page.locator('.smalldocs-search-results')
+    ask(page, 'edit')
+    assert results.locator('.search-result').first.get_attribute('href').endswith('api/editing.html#edit')
+    titles = results.locator('.search-result-title').all_inner_texts()
+    assert len(set(titles)) == len(titles) > 3 and results.locator('.part').count() > 3
+    assert results.locator('mark').count() and not re.search('Open in Colab|Notebook on GitHub', results.inner_text())
+    edges = results.bounding_box()
+    assert edges['x'] >= 0 and 340 < edges['width'] <= PHONE['width']
+    for n, key in enumerate(['ArrowDown', 'ArrowDown', 'ArrowUp']):
+        page.keyboard.press(key)
+        active = results.locator('[aria-selected=true]')
+        assert active.count() == 1 and box.get_attribute('aria-activedescendant') == active.get_attribute('id'), n
+    page.keyboard.press('Escape')
+    assert not results.is_visible() and box.get_attribute('aria-expanded') == 'false'
+    ask(page, 'Inversion.save')
+    page.keyboard.press('Enter')
+    page.wait_for_url('**/api/store.html#Inversion.save')
+    page.close()
 
 
 def test_search_reads_what_is_shown(docs):
@@ -437,11 +530,12 @@ def test_search_reads_what_is_shown(docs):
 def test_all_words_rank_highest(on):
     "A section with every word comes before those with some, and any word finds something."
     page = on('index')
-    page.evaluate("fetch('search.json').then(r => r.json()).then(index => window.seeker = new Fuse(index))")
-    page.wait_for_function('window.seeker')
-    found = page.evaluate("seeker.search('guidance zebrafish pivots', {limit: 20}).map(h => h.item)")
+    page.keyboard.press('/')
+    page.wait_for_function('window.searchIndex')
+    found = page.evaluate("new SiteSearch(searchIndex).sections('guidance zebrafish pivots')")
     def told(item): return ' '.join([item['title'], item['section'], item['text']]).lower()
     assert found and 'guid' in told(found[0]) and 'pivot' in told(found[0])
+    page.keyboard.press('Escape')
 
 
 def test_search_finds_knobs(docs):

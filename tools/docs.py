@@ -16,7 +16,7 @@ from nulltext_nb.pipeline import fingerprint, load_pipe
 sys.path.insert(0, str(Path(__file__).parent))
 from pages import prepare
 from panel import add_panel
-from reference import write_reference
+from reference import add_modules, write_reference
 from rendered import finish
 
 
@@ -102,6 +102,7 @@ def site(cfg):
     shutil.rmtree(cfg.doc_path, ignore_errors=True)
     shutil.move(proc/cfg.doc_path.name, cfg.doc_path)
     finish(cfg.doc_path, cfg.nbs_path/'results')
+    add_modules(cfg.doc_path, places)
     add_panel(cfg.doc_path/'site_libs'/'live')
 
 

@@ -1,18 +1,27 @@
 """The reference: a page for each module, from the code's docments, and an index of all names.
 
-smalldocs writes the entries: signature, docstring, table of parameters. Added here are the source, folded, an example
-from the notebooks, and the pages that use the name.
+An entry has the signature, the docstring, a table of the parameters with types and shapes, what is raised, an example
+that stands alone, the pages that use the name, and the source, folded.
 """
 import ast, inspect, json, re
+from collections import Counter
 from functools import cache
 from itertools import groupby
 from textwrap import dedent
 
-from smalldocs.api import cell, entry, line_of, methods, own, package_modules, summary
+from smalldocs.api import (
+    EMPTY, default_text, doc, has_init, line_of, methods, own, package_modules, summary, table)
+
+import nulltext_nb
+from examples import alone, written
+from raised import raised
+from typed import LETTERS, typed
 
 FOLDER = 'api'
 WIDTH = 44  # columns of a signature on one line, which a phone has room for
 EXAMPLE = 9  # lines of an example
+DOORS = ('load_pipe', 'load_image', 'invert', 'edit', 'Inversion')  # that most readers want first
+REASONS = 4  # of errors that are shown unfolded
 
 
 def short(mod): return mod.__name__.removeprefix('nulltext_nb.')
@@ -54,18 +63,32 @@ def lessons(nbs # Folder of the notebooks
     return found
 
 
-def shown_use(text, name):
+def shown_use(text, name # Of a function, or Class.method
+    ):
     "Does a cell with the code `text` show how `name` is called, and nothing else to learn?"
     if len(text.split('\n')) > EXAMPLE or re.search(r'\b(test_\w+|expect_fail|assert|def|class)\b', text): return False
-    calls = (n.func for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Call))
-    return any(name == getattr(f, 'id', getattr(f, 'attr', None)) for f in calls)
+    calls = [n.func for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Call)]
+    return name.split('.')[-1] in [getattr(f, 'attr' if '.' in name else 'id', None) for f in calls]
+
+
+@cache
+def homes(nbs):
+    "The module that offers a name, constants too; of the names at the top of the package, the package."
+    offered = {name: m.__name__ for m in reading_order(nbs) for name in getattr(m, '__all__', ())}
+    return offered | dict.fromkeys(nulltext_nb.__all__, 'nulltext_nb')
 
 
 def example(name, module, nbs):
-    "The first short cell that calls `name`, of its own page if there is one."
-    pages = sorted(lessons(nbs).values(), key=lambda page: page[1] != module)
-    uses = (text for _, _, cells in pages for out, text, names in cells if not out and name in names)
-    return next((u for u in uses if shown_use(u, name)), None)
+    "What is written for `name`, or a short cell that calls it, of its own page first; and the page it needs, or none."
+    if name in written(): return written()[name], ''
+    pages, use, needs = sorted(lessons(nbs).items(), key=lambda page: page[1][1] != module), '', ''
+    for page, (title, _, cells) in pages:
+        for i, (out, text, names) in enumerate(cells):
+            if out or name.split('.')[-1] not in names or not shown_use(text, name): continue
+            whole = alone(text, [(out, text) for out, text, _ in cells[:i]], homes(nbs))
+            if whole: return whole, ''
+            if not use: use, needs = text, f'<a href="../{page}.html">{title}</a>'
+    return use, needs
 
 
 def used_on(name, module, nbs):
@@ -77,18 +100,47 @@ def used_on(name, module, nbs):
 
 # ---- One entry
 
-def wrapped(code # A signature in one line
-    ):
-    "A long signature with a line for each parameter."
-    if len(code) <= WIDTH: return code
-    head, rest = code.split('(', 1)
-    inner, tail = rest.rsplit(')', 1) if ' -> ' not in rest else re.match(r'(.*)\)( -> .*)$', rest).groups()
-    parts, depth = [''], 0
-    for ch in inner:
-        depth += (ch in '([{') - (ch in ')]}')
-        if ch == ',' and not depth: parts.append('')
-        else: parts[-1] += ch
-    return f'{head}(\n' + ''.join(f'    {p.strip()},\n' for p in parts) + f'){tail}'
+def signature(sym, known):
+    "The head of `sym` as code: a line for each argument if it is long."
+    parts, star = [], False
+    for p in inspect.signature(sym).parameters.values():
+        if p.name in ('self', 'cls'): continue
+        if p.kind is p.KEYWORD_ONLY and not star: parts.append('*')
+        star = star or p.kind in (p.KEYWORD_ONLY, p.VAR_POSITIONAL)
+        stars = {p.VAR_POSITIONAL: '*', p.VAR_KEYWORD: '**'}.get(p.kind, '')
+        kind, _, default, _ = known.get(p.name, ('', '', p.default, ''))
+        shown = '' if stars or not kind else f': {kind}'
+        parts.append(f'{stars}{p.name}{shown}' + ('' if default is EMPTY else f' = {default_text(default)}'))
+    gives = '' if inspect.isclass(sym) or not (out := known.get('return', ('',))[0]) else f' -> {out}'
+    name, line = sym.__qualname__, ', '.join(parts)
+    if len(name + line + gives) + 2 <= WIDTH: return f'{name}({line}){gives}'
+    return f'{name}(\n' + ''.join(f'    {p},\n' for p in parts) + f'){gives}'
+
+
+def linked(text, places):
+    "`text` with links from the names in it to their entries."
+    def link(m): return f'[{m[0]}](/{places[m[1]]})' if m[1] in places else m[0]
+    return re.sub(r'(?<![\[`])`([A-Za-z][\w.]*)`(?![\]`])', link, text)
+
+
+def arguments(known, places):
+    "The table of arguments and of the result, as `typed` knows them."
+    def row(name, kind, shape, default, told):
+        first = 'returns' if name == 'return' else f'`{name}`'
+        default = '' if name == 'return' else 'required' if default is EMPTY else f'`{default_text(default)}`'
+        what = ' '.join(filter(None, [kind and f'`{kind}`', shape]))
+        return [first, what, default, linked(told, places)]
+    rows = [row(name, *facts) for name, facts in known.items() if name != 'return' or facts[0] or facts[3]]
+    return table(rows, ['Parameter', 'Type, shape', 'Default', 'Description'])
+
+
+def refusals(sym, places):
+    "What `sym` raises, and when: a list, folded if it is long."
+    found = raised(sym)
+    told = '\n'.join(f'- `{error}`: {linked(when, places)}' for error, when in found)
+    if len(found) <= REASONS: return found and f'<p class="label">Raises</p>\n\n{told}'
+    errors = ', '.join(f'<code>{error}</code>' for error in dict.fromkeys(error for error, _ in found))
+    return f'<details class="raises"><summary>Raises {errors}: {len(found)} reasons</summary>\n\n{told}\n\n</details>'
 
 
 def fold(code): return f'<details class="code-fold"><summary>Source</summary>\n\n```python\n{code}\n```\n\n</details>'
@@ -98,66 +150,84 @@ def described(sym, # A function, class or method
               level, # Of its heading
               mod, # Its module
               nbs, # Folder of the notebooks
-              git # Address of the repository's files
+              git, # Address of the repository's files
+              places # Where the reference has each name
     ):
     "Everything about `sym` as Markdown."
     name = sym.__qualname__
     last = name.split('.')[-1]
-    body = entry(sym, level).partition('\n')[2].strip()
-    body = re.sub(r'(?<=```python\n)(.*)(?=\n```)', lambda m: wrapped(m[1]), body, count=1)
-    body = re.sub(r'^(\| `\w+` \|) None \|', r'\1 |', body, flags=re.M)  # not a type: what is there by default
-    body = re.sub(r'^(\| (?:`\w+`|returns) \| )((?:\\\||[^|])+?)( \| )', r'\1`\2`\3', body, flags=re.M)  # the type
-    file = mod.__name__.replace('.', '/')
+    known = typed(sym, mod) if not inspect.isclass(sym) or has_init(sym) else {}
+    there = {k: at for k, at in places.items() if k not in known and k != name}  # not itself, nor its arguments
+    file = inspect.getmodule(sym).__name__.replace('.', '/')  # not the class's, if another page adds the method
     link = f'<a class="source" href="{git}/{file}.py#L{line_of(sym)}">source</a>'
-    parts = [link, f'{"#"*level} {name} {{#{name}}}', body]
-    if used := example(last, short(mod), nbs): parts.append(f'<p class="label">Example</p>\n\n```python\n{used}\n```')
+    parts = [link, f'{"#"*level} {name} {{#{name}}}']
+    if known or not inspect.isclass(sym): parts.append(f'```python\n{signature(sym, known)}\n```')
+    parts += [linked(doc(sym), there), arguments(known, there), refusals(sym, there)]
+    code, page = example(name, short(mod), nbs)
+    if code:
+        label = f'Example, with the variables of the page {page}' if page else 'Example'
+        parts.append(f'<p class="label">{label}</p>\n\n```python\n{code.strip()}\n```')
     if pages := used_on(last, short(mod), nbs): parts.append(f'<p class="label">Used on</p>\n\n{pages}')
-    return '\n\n'.join([*parts, fold(dedent(inspect.getsource(sym)).strip())])
+    return '\n\n'.join(filter(None, [*parts, fold(dedent(inspect.getsource(sym)).strip())]))
 
 
 def by_use(mod, nbs):
     "The names of a module: those that most pages use first; and those that no page uses, where a good part is used."
     pages = {o: used_on(o.__name__, short(mod), nbs).count('](') for o in own(mod)}
-    called = [o for o in pages if pages[o] or example(o.__name__, short(mod), nbs)]
+    called = [o for o in pages if pages[o] or example(o.__name__, short(mod), nbs)[0]]
     if 4*len(called) < len(pages): return [*pages], []  # the commands, which no page calls as functions
     return sorted(called, key=lambda o: -pages[o]), [o for o in pages if o not in called]
 
 
-def module_page(mod, nbs, git):
+def module_page(mod, nbs, git, places):
     "The page of one module."
     lesson = next((f'[All names](/{FOLDER}/index.qmd) · explained step by step on the page [{title}](/{page}.html).'
                    for page, (title, module, _) in lessons(nbs).items() if module == short(mod)), '')
     used, internal = by_use(mod, nbs)
-    def entry_of(o, level): return described(o, level + o.__qualname__.count('.'), mod, nbs, git)
+    def entry_of(o, level): return described(o, level + o.__qualname__.count('.'), mod, nbs, git, places)
     def entries(tops, level): return [entry_of(o, level) for top in tops for o in with_methods(top)]
     parts = entries(used, 2)
     if internal: parts += ['## Internals {#internals}', 'No other page calls these.', *entries(internal, 3)]
     front = f'---\ntitle: {mod.__name__}\nsubtitle: {json.dumps(summary(mod))}\ntoc-depth: 2\n---'
-    return '\n\n'.join([front, lesson, *parts]) + '\n'
+    shapes = f'<details class="letters"><summary>The letters of the shapes</summary>\n\n{LETTERS}\n\n</details>'
+    return '\n\n'.join([front, lesson, shapes, *parts]) + '\n'
 
 
 # ---- All of them
 
-def index_page(mods # In reading order
-    ):
-    "Every module with its names, and every name from A to Z."
-    def link(o): return f'[`{o.__qualname__}`](/{FOLDER}/{short(inspect.getmodule(o))}.qmd#{o.__qualname__})'
-    def row(m): return f'| [`{short(m)}`](/{FOLDER}/{short(m)}.qmd) | {cell(summary(m))} |'
+def address(mod, o): return f'{FOLDER}/{short(mod)}.html#{o.__qualname__}'
+
+
+def link(o): return f'[`{o.__qualname__}`](/{address(inspect.getmodule(o), o)})'
+
+
+def names_table(names):
+    rows = [[link(o), summary(o), f'`{short(inspect.getmodule(o))}`'] for o in names]
+    return table(rows, ['Name', 'What it does', 'Module'])
+
+
+def modules_table(mods):
     def names(m):
         n = len(own(m))
         return f'<details><summary>{n} name{"s"*(n > 1)}</summary>{" ".join(map(link, own(m)))}</details>'
-    rows = [f'{row(m)} {names(m)} |' for m in mods]
+    rows = [[f'[`{short(m)}`](/{FOLDER}/{short(m)}.html)', summary(m), names(m)] for m in mods]
+    return table(rows, ['Module', 'What it is for', 'Names'])
+
+
+def index_page(mods # In reading order
+    ):
+    "The names to start with, every module with its names, and every name from A to Z."
     every = sorted((o for m in mods for o in own(m)), key=lambda o: o.__qualname__.lower())
-    def told(o): return f'| {link(o)} | {cell(summary(o))} | `{short(inspect.getmodule(o))}` |'
-    head = '| Name | What it does | Module |\n| --- | --- | --- |\n'
-    def letter(first, group):
-        table = head + '\n'.join(map(told, group))
-        return f'<details>\n<summary>{first} · {len(group)}</summary>\n\n{table}\n\n</details>'
-    front = '---\ntitle: All names\nsubtitle: What the package offers, from its docstrings\n---'
-    modules = '\n'.join(['| Module | What it is for | Names |', '| --- | --- | --- |', *rows])
+    doors = {name: getattr(nulltext_nb, name) for name in nulltext_nb.__all__}
+    first = [o for o in every if doors.get(o.__qualname__) is o or inspect.unwrap(doors.get(o.__qualname__, len)) is o]
+    first = sorted(first, key=lambda o: [*DOORS, *doors].index(o.__qualname__))
+    def letter(a, group):
+        return f'<details>\n<summary>{a} · {len(group)}</summary>\n\n{names_table(group)}\n\n</details>'
     groups = groupby(every, lambda o: o.__qualname__[0].upper())
-    a_to_z = '\n\n'.join(letter(first, [*group]) for first, group in groups)
-    return f'{front}\n\n## Modules\n\n{modules}\n\n## From A to Z\n\n{a_to_z}\n'
+    front = f'---\ntitle: All names\nsubtitle: {len(every)} functions and classes, from their docstrings\n---'
+    start = f'`from nulltext_nb import {", ".join(DOORS)}` and more:\n\n{names_table(first)}'
+    a_to_z = '\n\n'.join(letter(a, [*group]) for a, group in groups)
+    return f'{front}\n\n## Start here\n\n{start}\n\n## Modules\n\n{modules_table(mods)}\n\n## From A to Z\n\n{a_to_z}\n'
 
 
 def reading_order(nbs):
@@ -175,8 +245,53 @@ def write_reference(proc, # Folder of the pages to render
     folder = proc/FOLDER
     folder.mkdir()
     mods = reading_order(nbs)
+    every = [(m, o) for m in mods for o in public(m)]
+    names = Counter(o.__qualname__ for _, o in every)
+    once = {o.__qualname__: address(m, o) for m, o in every if names[o.__qualname__] == 1}
     for m in mods:
-        (folder/f'{short(m)}.qmd').write_text(module_page(m, nbs, git), encoding='utf-8')
+        (folder/f'{short(m)}.qmd').write_text(module_page(m, nbs, git, once), encoding='utf-8')
     (folder/'index.qmd').write_text(index_page(mods), encoding='utf-8')
-    pairs = ((short(m), o.__qualname__) for m in mods for o in public(m))
-    return {f'{m}.{name}': f'{FOLDER}/{m}.html#{name}' for m, name in pairs}
+    return {f'{short(m)}.{o.__qualname__}': address(m, o) for m, o in every}
+
+
+# ---- The way through them
+
+PARTS = {'': 'The method', 'custom_pipeline': 'For diffusers', 'lab': 'Laboratory', 'app': 'App', 'world': 'The model'}
+
+
+def opened(html, at # Where in it something of the sidebar stands
+    ):
+    "`html` with the section of the sidebar open that holds what stands there."
+    head, section = html[:at], re.compile(r'<ul id="([\w-]+)" class="collapse list-unstyled sidebar-section depth1"')
+    if not (found := [*section.finditer(head)]): return html
+    name, start = found[-1][1], found[-1].start()
+    def switch(m): return m[0].replace('aria-expanded="false"', 'aria-expanded="true"').replace(' collapsed"', '"')
+    head = re.sub(rf'<a(?=[^>]*data-bs-target="#{name}")[^>]*>', switch, head[:start]) + head[start:]
+    return head.replace(f'id="{name}" class="collapse ', f'id="{name}" class="collapse show ') + html[at:]
+
+
+def modules_list(mods, here # The module of the page, or None
+    ):
+    "The modules as a list for the sidebar, by part of the package; the part of this page is open."
+    def part(m): return m.rpartition('.')[0]
+    def item(m):
+        active = ' active" aria-current="page' if m == here else ''
+        return f'<li><a class="sidebar-item-text sidebar-link{active}" href="{m}.html">{m.split(".")[-1]}</a></li>'
+    def group(name, told):
+        items = ''.join(item(m) for m in mods if part(m) == name)
+        shown = ' open' if part(here or '') == name else ''
+        return f'<details{shown}><summary>{told}</summary><ul class="list-unstyled">{items}</ul></details>'
+    return f'<li class="modules">{"".join(group(*o) for o in PARTS.items())}</li>'
+
+
+def add_modules(docs, # The rendered site
+                places # From `write_reference`
+    ):
+    "The sidebar of the reference leads to every module."
+    mods = list(dict.fromkeys(re.match(rf'{FOLDER}/(.*)\.html', place)[1] for place in places.values()))
+    for p in (docs/FOLDER).glob('*.html'):
+        html = p.read_text(encoding='utf-8')
+        at = re.search(r'sidebar-link[^>]*><span class="menu-text">All names</span></a></div></li>', html).end()
+        here = p.stem if p.stem in mods else None
+        html = opened(html[:at] + modules_list(mods, here) + html[at:], at)
+        p.write_text(html, encoding='utf-8')

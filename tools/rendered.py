@@ -69,7 +69,7 @@ def make_room_for_results(html):
     return re.sub(table, widen, html, flags=re.S)
 
 
-STACKED = r'<table class="([^"]*)"(?=>\s*<thead>\s*<tr>\s*<th>(Parameter|Knob|Module|Term|Maths)\b)'
+STACKED = r'<table class="([^"]*)"(?=>\s*<thead>\s*<tr>\s*<th>(Parameter|Knob|Module|Term|Maths|Name)\b)'
 
 
 def mark_tables(html):
@@ -220,15 +220,17 @@ def mend(html, # A rendered page
     html = html.replace('site_libs/fuse/fuse.min.js', 'site_libs/minisearch/minisearch.min.js')
     html = re.sub(r'<script src="([^"]*site_libs/[^"]*)">', r'<script src="\1" defer>', html)  # the text comes first
     last = re.search(rf'<script src="{up}site_libs/smalldocs.js"[^>]*></script>', html)[0]
-    own = {f: f'<script src="{up}site_libs/{f}.js" defer></script>' for f in ('search', 'symbols', 'site')}
+    own = {f: f'<script src="{up}site_libs/{f}.js" defer></script>' for f in ('search', 'searchbox', 'symbols', 'site')}
     if 'class="math' not in html: own['symbols'] = ''
-    html = html.replace(last, own['search'] + own['symbols'] + last + own['site'])
+    html = html.replace(last, own['search'] + own['symbols'] + last + own['site'] + own['searchbox'])
     html = html.replace('bi-layout-text-sidebar-reverse', 'bi-list')
     if 'data-live' in html:  # what such a page loads beyond these two, it loads when it is used
         html = html.replace('</head>', f'<link rel="stylesheet" href="{up}site_libs/live/live.css">\n</head>')
         html = html.replace('</body>', f'<script src="{up}site_libs/live/panel.js" defer></script>\n</body>')
     if 'data-gallery' in html:
         html = html.replace('</body>', f'<script src="{up}site_libs/gallery.js" defer></script>\n</body>')
+    if 'id="from-a-to-z"' in html:
+        html = html.replace('</body>', f'<script src="{up}site_libs/names.js" defer></script>\n</body>')
     # A section of the sidebar opens by the keyboard, too
     section = r'(<a(?=[^>]*sidebar-link text-start)[^>]*) role="navigation"'
     html = re.sub(section, r'\1 role="button" tabindex="0"', html)
@@ -251,29 +253,40 @@ def words(text):
     return ' '.join(re.sub(r'\\([a-zA-Z]+)', r'\1', text).split())
 
 
-SKIP = {'nav', 'script', 'style', 'svg', 'button', 'h1', 'h2', 'h3', 'h4'}
+SKIP = {'nav', 'script', 'style', 'svg', 'button', 'h1', 'h2', 'h3', 'h4', 'select', 'output', 'label'}
 BLOCKS = {'p', 'li', 'td', 'th', 'div', 'pre', 'br', 'figcaption', 'summary'}
+UNREAD = ('thead, .doors, .source, .label, .label + p, .legend, .note, .letters, details.code-fold, [hidden], '
+          'table.results, table.pictures, div[style*=auto-fill]')
+
+
+def code_head(head): return head.find_parent(class_='cell-output-markdown')  # of a name, which the reference tells of
 
 
 def sections(html, # A rendered page
              href # Its address from the top of the site
     ):
-    "The page in parts, one for each heading: its prose and its code apart. Knobs are parts of their own, too."
+    "The page in parts, one for each heading: its prose, and the words of its code. Knobs are parts of their own, too."
     main = BeautifulSoup(html, 'html.parser').main
-    title = main.h1.get_text()
-    found = [dict(id=href, href=href, title=title, section='', text='', code='')]
+    for e in main.select(UNREAD): e.extract()
+    title, is_api = main.h1.get_text(), href.startswith('api/')
+    aside, skip = ({'table'}, SKIP | {'pre'}) if is_api else ({'pre'}, SKIP)  # found, but not shown; not even found
+    found = [dict(id=href, href=href, title=title, section='', text='', code='', kind='page')]
     for node in main.descendants:
         if isinstance(node, Comment): continue
-        if node.name in ('h2', 'h3', 'h4') and node.get('data-anchor-id'):
-            at = f'{href}#{node["data-anchor-id"]}'
-            found.append(found[0] | dict(id=at, href=at, section=node.get_text(), text='', code=''))
-        elif node.name in BLOCKS: found[-1]['text'] += ' '
-        elif isinstance(node, NavigableString) and not SKIP & (over := {p.name for p in node.parents}):
-            found[-1]['code' if 'pre' in over else 'text'] += f'{node}'
+        if node.name in ('h2', 'h3', 'h4') and node.get('data-anchor-id') and not code_head(node):
+            at, kind = f'{href}#{node["data-anchor-id"]}', 'name' if is_api else 'part'
+            found.append(found[0] | dict(id=at, href=at, section=node.get_text(), text='', code='', kind=kind))
+        elif node.name in BLOCKS:
+            for field in 'text', 'code': found[-1][field] += ' '
+        elif isinstance(node, NavigableString) and not skip & (over := {p.name for p in node.parents}):
+            found[-1]['code' if over & aside else 'text'] += f'{node}'
     for row in main.select('tr[id^=knob-]'):
-        at = f'{href}#{row["id"]}'
-        found.append(found[0] | dict(id=at, href=at, section=row.code.get_text(), text=row.get_text(' '), code=''))
-    return [s | dict(text=words(s['text']), code=words(s['code'])) for s in found]
+        at, name = f'{href}#{row["id"]}', row.code.get_text()
+        told = row.select('td')[-1].get_text(' ')
+        found.append(found[0] | dict(id=at, href=at, section=name, text=told, code='', kind='knob'))
+    if href == 'api/index.html': found = found[:1]  # every name has its own entry
+    def terms(code): return ' '.join(sorted({*re.findall(r'\w{3,}', code)}))
+    return [s | dict(text=words(s['text']), code=terms(s['code'])) for s in found]
 
 
 # ---- All of them

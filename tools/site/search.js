@@ -1,69 +1,96 @@
-// The search: MiniSearch ranks, under the name of the library that smalldocs.js asks for
+// The search: which sections hold what is asked for, the best page first, and where in the text it stands
 (() => {
   'use strict'
   const LITTLE = new Set(('a all an and any are as at be by can could do does for from get has have how i if in into ' +
-    'is it its make my not of on or our own so some than that the their them then there these this to use want was ' +
-    'we what when where which who why will with you your').split(' '))
+    'is it its make me my not of on or our own so some than that the their them then there these this to use want ' +
+    'was we what when where which who why will with work works you your').split(' '))
   const ALIKE = [['photo', 'photograph', 'image', 'picture'], ['install', 'installation', 'setup', 'pip'],
-    ['speed', 'time', 'fast', 'faster', 'seconds', 'slow', 'cost'], ['memory', 'gpu', 'ram', 'cuda'],
-    ['change', 'edit', 'replace'], ['prompt', 'caption'], ['error', 'refuse', 'refusal'], ['model', 'checkpoint'],
-    ['fail', 'failure', 'wrong', 'bad', 'limit'], ['batch', 'batches', 'many', 'once', 'several']]
-  const FIRST = {'reference/questions.html': 2, 'reference/limits.html': 1.6, 'editing.html': 1.5, 'index.html': 1.3}  // answers and knobs
-  const LATER = {'api/world.': .15, 'api/': .5, 'world/': .7}  // the names, and how the embedded model is made
-  const later = href => LATER[Object.keys(LATER).find(start => href.startsWith(start))] || 1
+    ['speed', 'time', 'fast', 'faster', 'quick', 'seconds', 'slow', 'cost', 'long'], ['memory', 'gpu', 'ram', 'cuda', 'vram'],
+    ['change', 'edit', 'replace'], ['prompt', 'caption'], ['error', 'refuse', 'refusal', 'raise'],
+    ['model', 'checkpoint', 'weights'], ['fail', 'failure', 'wrong', 'bad', 'limit', 'problem'],
+    ['batch', 'batches', 'many', 'once', 'several', 'multiple'], ['remove', 'removal', 'erase', 'delete'],
+    ['command', 'terminal', 'cli', 'shell'], ['compare', 'comparison', 'versus', 'vs', 'benchmark'],
+    ['save', 'store', 'load'], ['strength', 'weight', 'stronger'], ['quality', 'psnr', 'fidelity']]
+  const FIRST = {'reference/questions.html': 2, 'reference/limits.html': 1.6, 'editing.html': 2, 'index.html': 1.3,
+    'reference/photo.html': 1.3}  // answers and knobs
+  const LATER = {'api/world.': .15, 'api/': .4, 'world/': .7}  // the names, and how the embedded model is made
+  const BASE = 5  // times the score for every word that is held
+  const page = href => href.split('#')[0]
+  const weigh = href => FIRST[page(href)] || LATER[Object.keys(LATER).find(start => href.startsWith(start))] || 1
   const split = text => text.toLowerCase().match(/[\p{L}\p{N}_]+/gu) || []
-  const parts = word => word.includes('_') ? word.split('_').filter(Boolean) : []
+  const joined = text => (text.toLowerCase().match(/\p{L}+(-\p{L}+)+/gu) || []).map(word => word.replaceAll('-', ''))
+  const parts = word => word.includes('_') && word !== 'nulltext_nb' ? word.split('_').filter(Boolean) : []
   const stem = word => word.length > 4 ? word.replace(/(ing|ed|e?s)$/, '') : word
   const alike = word => ALIKE.filter(set => set.map(stem).includes(stem(word))).flat()
+  const same = (a, b) => a.toLowerCase() === b.toLowerCase()
 
-  class Search {
+  window.SiteSearch = class {
     constructor(sections) {
+      this.names = sections.filter(s => s.kind === 'name')
       this.engine = new MiniSearch({
-        fields: ['title', 'section', 'text', 'code'], storeFields: ['title', 'section', 'text', 'code', 'href'],
-        tokenize: text => split(text).flatMap(word => [word, ...parts(word)]), processTerm: stem,
-        searchOptions: {boost: {title: 5, section: 4, text: 1, code: .3}, prefix: word => word.length > 3,
-          fuzzy: word => word.length > 4 ? .2 : false, tokenize: split,
-          boostDocument: (id, term, e) => (FIRST[e.href.split('#')[0]] || later(e.href)) * (e.section ? 1 : 1.2)}})
+        fields: ['title', 'section', 'text', 'code'], storeFields: ['title', 'section', 'text', 'href', 'kind'],
+        tokenize: text => [...split(text).flatMap(word => [word, ...parts(word)]), ...joined(text)], processTerm: stem,
+        searchOptions: {boost: {title: 5, section: 4, text: 1, code: .2}, tokenize: split,
+          boostDocument: (id, term, e) => weigh(e.href)*({page: 1.2, knob: 1.5}[e.kind] || 1)}})
       this.engine.addAll(sections)
     }
-    // A page or a knob of that name comes first, then what holds more of the words; another word for the same counts half
-    search(query, {limit}) {
+    // The sections for a query, those with more of its words first; another word for the same counts less
+    sections(query) {
       const asked = split(query), content = asked.filter(word => !LITTLE.has(word))
       const wanted = (content.length ? content : asked).map(word => [word, ...parts(word), ...alike(word)])
       const weight = Object.fromEntries(wanted.flatMap(set => set.map((word, i) => [stem(word), i ? .5 : 1]).reverse()))
-      const any = {combineWith: 'OR', queries: wanted.flat()}
-      const found = this.engine.search(any, {boostTerm: term => weight[term] || 1})
-      const called = hit => hit.href.includes('#knob-') ? hit.section : hit.section ? null : hit.title
-      const named = hit => called(hit)?.toLowerCase() === query.trim().toLowerCase() ? 1 : 0
-      const met = (set, hit) => set.some(word => hit.queryTerms.includes(stem(word)))
-      const held = hit => named(hit) + wanted.filter(set => met(set, hit)).length
-      return found.map(hit => [held(hit), hit]).sort(([n, a], [m, b]) => m - n || b.score - a.score).slice(0, limit)
-        .map(([, {title, section, href, ...hit}]) => ({item: {title, section, href, text: around(hit)}}))
+      const ask = fuzzy => this.engine.search({combineWith: 'OR', queries: wanted.flat()},
+        {boostTerm: term => weight[term] || 1, prefix: word => word.length > 3, fuzzy})
+      const met = (set, hit) => {
+        const at = set.findIndex(word => hit.queryTerms.includes(stem(word)))
+        return at < 0 ? 0 : at ? .8 : 1
+      }
+      let found = ask(false)
+      const unknown = wanted.filter(set => !found.some(hit => met(set, hit))).flat().map(stem)
+      if (unknown.length) found = ask(word => unknown.includes(word) && (word.length > 7 ? 2 : word.length > 3 && 1))
+      const inTitle = (set, hit) => {
+        if (hit.href.startsWith('api/')) return 0
+        const words = [...split(hit.title), ...joined(hit.title)].map(stem), at = set.findIndex(word => words.includes(stem(word)))
+        return at < 0 ? 0 : at ? .2 : .4
+      }
+      const phrase = hit => wanted.length > 1 && hit.text.toLowerCase().includes(query.trim().toLowerCase())
+      const called = hit => hit.kind === 'knob' ? hit.section : hit.kind === 'page' ? hit.title : ''
+      const held = hit => same(called(hit), query.trim()) + phrase(hit) +
+        wanted.reduce((sum, set) => sum + met(set, hit) + inTitle(set, hit), 0)
+      return found.map(hit => [hit.score*BASE**held(hit), hit]).sort(([a], [b]) => b - a).map(([, hit]) => hit)
+    }
+    // Names of the code that are exactly what is asked for: `edit`, `Inversion.save`; of `save()` the methods, too
+    named(query) {
+      const name = query.trim().replace(/\(\)?$/, '')
+      const code = name !== query.trim() || /[_.]/.test(name)  // not a word of the language
+      const ends = s => same(s.section, name) ? 0 : code && same(s.section.split('.').pop(), name) ? 1 : 2
+      const found = this.names.filter(s => ends(s) < 2)
+      return found.sort((a, b) => (b.section === name) - (a.section === name) || ends(a) - ends(b)).slice(0, 2)
+    }
+    // [{title, href, hits}]: names first, then pages with the best of their sections
+    find(query, limit = 8) {
+      const groups = new Map(), names = this.named(query), seen = new Set(names.map(s => s.href))
+      const all = this.sections(query)
+      for (const hit of all.filter(hit => !seen.has(hit.href))) {
+        const group = groups.get(page(hit.href)) || {title: hit.title, href: page(hit.href), hits: []}
+        if (group.hits.length < 3) group.hits.push(hit)
+        groups.set(group.href, group)
+      }
+      const exact = names.map(s => ({title: s.section, href: s.href, name: true, where: s.title,
+        hits: [{...s, terms: [], kind: 'page'}]}))
+      return [...exact, ...groups.values()].slice(0, limit)
     }
   }
-  // The place in the prose, or else in the code, where a word that was found stands
-  const around = hit => {
-    const holds = text => hit.terms.some(term => text.toLowerCase().includes(term))
-    const text = [hit.text, hit.code].find(holds) || hit.text
-    const at = Math.min(...hit.terms.map(term => text.toLowerCase().indexOf(term)).filter(i => i >= 0), text.length)
-    return text.slice(text.lastIndexOf(' ', Math.max(0, Math.min(at, text.length - 1) - 60)) + 1)
+
+  // The sentence in which a word that was found stands: [text, is it marked?], in order
+  window.SiteSearch.snippet = ({text, terms}, length = 160) => {
+    const marked = word => terms.some(term => stem(word.toLowerCase()).startsWith(term))
+    const words = [...text.matchAll(/[\p{L}\p{N}_]+/gu)]
+    const at = words.find(m => marked(m[0]))?.index || 0
+    const start = at < length/2 ? 0 : Math.max(text.lastIndexOf('. ', at) + 2, text.indexOf(' ', at - length/2) + 1)
+    const end = text.length - start > length ? text.lastIndexOf(' ', start + length) : text.length
+    const shown = text.slice(start, Math.max(end, start + 1))
+    const pieces = shown.split(/([\p{L}\p{N}_]+)/u).map(piece => [piece, /^[\p{L}\p{N}_]+$/u.test(piece) && marked(piece)])
+    return [...(start ? [['… ', false]] : []), ...pieces, ...(end < text.length ? [[' …', false]] : [])]
   }
-  window.Fuse = Search
-
-  // In what is shown of a hit, the words asked for are marked, not letters within others
-  const inside = mark => /[\p{L}\p{N}]$/u.test(mark.previousSibling?.data || '')
-  const telling = mark => !LITTLE.has(mark.textContent.toLowerCase()) && !inside(mark)
-  new MutationObserver(() => document.querySelectorAll('.search-result mark').forEach(
-    mark => telling(mark) || mark.replaceWith(mark.textContent))).observe(document, {childList: true, subtree: true})
-
-  // Pages opened as files may not fetch: the index comes as a script
-  const fetch = window.fetch
-  const script = url => new Promise((done, failed) => {
-    const script = document.createElement('script')
-    script.src = String(url).replace(/search\.json$/, 'site_libs/searchindex.js')
-    script.onload = () => done({json: async () => window.searchIndex})
-    script.onerror = failed
-    document.head.append(script)
-  })
-  window.fetch = (url, ...rest) => /(^|\/)search\.json$/.test(url) ? script(url) : fetch(url, ...rest)
 })()
