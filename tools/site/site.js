@@ -24,7 +24,7 @@
 
   // ---- Something to play with has all its pictures before it is reached: hidden ones would come only when shown
   const near = new IntersectionObserver(seen => seen.filter(o => o.isIntersecting).forEach(o =>
-    $$('img[loading=lazy]', o.target).forEach(picture => { picture.loading = 'eager' })), {rootMargin: '600px'})
+    $$('img[loading=lazy]', o.target).forEach(picture => { picture.loading = 'eager' })), {rootMargin: '300px'})
   $$('main figure:has(input, button)').forEach(figure => near.observe(figure))
 
   // ---- A table of results is sorted by the column whose head is pressed: the best first, then the other way round
