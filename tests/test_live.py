@@ -11,7 +11,7 @@ from time import sleep
 
 import numpy as np
 import pytest
-from conftest import MANY, NEEDED, ROOT
+from conftest import BROWSER, BROWSER_FLAGS, MANY, NEEDED, ROOT
 from PIL import Image
 
 from nulltext_nb.app.export import LIVE_SCENES, live_facts, live_scene, live_sheets
@@ -215,10 +215,17 @@ def test_arithmetic_is_the_librarys(panel, tmp_path):
     print('\n'.join(re.findall(r'# (.* dB)', res.stdout)))
 
 
-def test_it_is_light(panel):
-    "The engine, the model and the pictures together."
-    size = sum(p.stat().st_size for p in panel.iterdir())
-    print(f'{size/1e6:.1f} MB')
+BUILDS = dict(wasm=('ort.wasm.bundle.min.mjs', 'ort-wasm-simd-threaded.wasm.gz'),
+              webgpu=('ort.jspi.bundle.min.mjs', 'ort-wasm-simd-threaded.jspi.wasm.gz'))
+
+
+@pytest.mark.parametrize('engine', BUILDS)
+def test_it_is_light(panel, engine):
+    "One build of the engine, the model and the pictures to choose from; sheets come when a scene is made."
+    others = [name for build, names in BUILDS.items() if build != engine for name in names]
+    first = [p for p in panel.iterdir() if p.suffix != '.webp' and p.name not in others]
+    size = sum(p.stat().st_size for p in first)
+    print(f'{engine}: {size/1e6:.1f} MB')
     assert size <= 25e6
 
 
@@ -518,6 +525,90 @@ def served(v, name, **answer):
     if answer: v.page.context.route(f'**/{name}*', lambda route: route.fulfill(**answer))
 
 
+# ---- The engine
+
+MAKE = "this.ort.InferenceSession.create(bytes, {executionProviders: ['webgpu']})"  # a graph on the card
+
+
+def with_gpu(v, panel, adapter, card=None):
+    "From now on the worker sees this `adapter`, and graphs run on this `card`: JavaScript, or what the browser has."
+    stub = f"Object.defineProperty(navigator, 'gpu', {{value: {{requestAdapter: async () => {adapter}}}}})\n"
+    script, code = dict(content_type='text/javascript'), (panel/'card.js').read_text(encoding='utf-8')
+    served(v, 'worker.js', body=stub + (panel/'worker.js').read_text(encoding='utf-8'), **script)
+    assert code.count(MAKE) == 1
+    if card: served(v, 'card.js', body=code.replace(MAKE, f'Promise.resolve({card})').replace('graph(bytes, cpu) {',
+                    'graph(bytes, cpu) { let runs = 0;'), **script)
+
+
+def runs_on(v): return v.page.locator('.live-runs').inner_text()
+
+
+def builds(v):
+    "What it asked for of the engine."
+    return {name for names in BUILDS.values() for name in names if any(f'/{name}' in url for url in v.asked)}
+
+
+@pytest.mark.parametrize('wish,adapter', (('', 'null'), ('?engine=wasm', '{info: {}}')))
+def test_without_a_graphics_card(visit, panel, wish, adapter):
+    "There is none, or the address says so: the smaller build is enough."
+    v = visit(wish + FEW)
+    with_gpu(v, panel, adapter)
+    v.press('Invert')
+    v.told('Inverted')
+    assert runs_on(v) == 'Runs on WebAssembly, one thread.' and builds(v) == {*BUILDS['wasm']}
+
+
+def test_a_card_that_works(visit, panel):
+    v = visit('?engine=webgpu' + FEW)
+    with_gpu(v, panel, '{info: {}}', '{run: inputs => cpu.run(inputs)}')
+    v.press('Invert')
+    v.told('Inverted')
+    v.press('Edit')
+    v.told('Done')
+    assert runs_on(v) == 'Runs on WebGPU.' and builds(v) == {*BUILDS['webgpu']}
+
+
+LOST = """{run: async inputs => {
+  if (++runs > 4) throw new Error('the device is lost')
+  return cpu.run(inputs)
+}}"""
+
+
+@pytest.mark.parametrize('card,why', ((LOST, 'the device is lost'), (None, '')))
+def test_a_card_that_fails(visit, panel, card, why):
+    "It is lost in the middle, or gives no device: the processor goes on, in the same job."
+    v = visit('?engine=webgpu' + FEW)
+    with_gpu(v, panel, '{info: {}}', card)
+    v.press('Invert')
+    v.told('Inverted')
+    v.press('Edit')
+    v.told('Done')
+    assert runs_on(v).startswith(f'Runs on WebAssembly, one thread. WebGPU is not used: {why}')
+
+
+@pytest.mark.torture
+def test_webgpu_in_software(browser, site):
+    "WebGPU itself, as far as a machine without a card has it: the UNet passes its trial, at a minute a step."
+    flags = [*(flag for flag in BROWSER_FLAGS if flag != '--disable-gpu'), '--enable-unsafe-webgpu']
+    other = browser.browser_type.launch(executable_path=BROWSER, args=flags)
+    v = Visitor(other, f'{site}?engine=webgpu{FEW}')
+    v.press('Invert')
+    v.told('Inverting', 600)
+    assert runs_on(v) == 'Runs on WebGPU.' and not v.said
+    other.close()
+
+
+def test_a_card_that_takes_the_engine_along(visit, panel):
+    "After that it is not asked again."
+    v = visit('?engine=webgpu' + FEW)
+    with_gpu(v, panel, '{info: {}}', '{run: () => postMessage({kind: "failed", why: "gone", fatal: true})}')
+    v.press('Invert')
+    v.told('gone (WebGPU is not used any more)')
+    v.press('Invert')
+    v.told('Inverted')
+    assert runs_on(v) == 'Runs on WebAssembly, one thread.'
+
+
 def test_sheets_and_engine_that_do_not_come(visit, panel):
     "The drawings of a scene that is made, a picture, the worker itself."
     v = visit()
@@ -537,10 +628,11 @@ def test_sheets_and_engine_that_do_not_come(visit, panel):
     served(v, 'scene1.png')
     second.click()
     v.told('Press Invert')
-    served(v, 'worker.js', status=404)
-    v.press('Invert')
-    v.told('the model stopped')
-    served(v, 'worker.js')
+    for name, line in (('worker.js', 'the model stopped'), (BUILDS['wasm'][0], 'ort.wasm.bundle.min.mjs cannot')):
+        served(v, name, status=404)
+        v.press('Invert')
+        v.told(line)
+        served(v, name)
     v.press('Invert')
     v.told('Inverted')
 

@@ -8,8 +8,11 @@ from nulltext_nb.pipeline import load_pipe
 
 OWN = Path(__file__).parent/'live'
 PACKAGE = 'onnxruntime-web@1.30.0'
-ENGINE = {'ort.wasm.bundle.min.mjs': '11e64bd8ffe11bd1a2a2f0d6275fdfbbba7262f0b76b99b53d228a8a22ef3d90',
-          'ort-wasm-simd-threaded.wasm': '3398c10d07d229bd91b364548e130e0e51a8e5704b88c7c083ebbeb78842dee2'}
+ENGINE = {  # Its two builds, the second for WebGPU, and what they must be
+          'ort.wasm.bundle.min.mjs': '11e64bd8ffe11bd1a2a2f0d6275fdfbbba7262f0b76b99b53d228a8a22ef3d90',
+          'ort-wasm-simd-threaded.wasm': '3398c10d07d229bd91b364548e130e0e51a8e5704b88c7c083ebbeb78842dee2',
+          'ort.jspi.bundle.min.mjs': '07ec090355e11b342c95436db54da2d0c2bd5b1d319745bfd3337e6bdcf170ac',
+          'ort-wasm-simd-threaded.jspi.wasm': 'a54c76f86b0f0d9572380cf1c6292a7b3903716ffcbcd6b0e5c7050bf430eb93'}
 KEPT = Path(sys.prefix)/'share'/PACKAGE  # beside the other packages of this environment
 
 
@@ -40,12 +43,14 @@ def add_engine(folder, # Of `export_live`
                found # Of `engine`
     ):
     "The engine in `folder`, its wasm zipped, as few servers would, and told of in `model.json`."
-    shutil.copy(found/'ort.wasm.bundle.min.mjs', folder)
-    name = 'ort-wasm-simd-threaded.wasm'
-    data = gzip.compress((found/name).read_bytes(), 9, mtime=0)
-    (folder/f'{name}.gz').write_bytes(data)
     facts = json.loads((folder/'model.json').read_text(encoding='utf-8'))
-    facts['files'][f'{name}.gz'] = len(data)
+    for name in ENGINE:
+        if name.endswith('.mjs'):
+            shutil.copy(found/name, folder)
+            continue
+        data = gzip.compress((found/name).read_bytes(), 9, mtime=0)
+        (folder/f'{name}.gz').write_bytes(data)
+        facts['files'][f'{name}.gz'] = len(data)
     (folder/'model.json').write_text(json.dumps(facts, ensure_ascii=False), encoding='utf-8')
 
 

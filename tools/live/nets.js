@@ -2,7 +2,10 @@
 import {mkAbar} from './engine.js'
 import {Tokenizer} from './words.js'
 
-const NETS = ['text', 'encoder', 'decoder', 'unet']
+export const NETS = ['text', 'encoder', 'decoder', 'unet']
+const ON_CARD = ['decoder', 'unet']   // what steps ask
+
+export const graphFile = name => `${name}.onnx.gz`
 
 export async function unzipped(bytes) {
   if (bytes[0] !== 0x1f || bytes[1] !== 0x8b) return bytes   // some servers unzip on the way
@@ -10,14 +13,16 @@ export async function unzipped(bytes) {
   return new Uint8Array(await new Response(stream).arrayBuffer())
 }
 
-// `ort` is onnxruntime-web, `facts` what stands in `model.json`, `read` gives the bytes of a file by its name
-export async function mkNet(ort, facts, read) {
+// `ort` is onnxruntime-web, `facts` what stands in `model.json`, `read` gives the bytes of a file by its name; `card` is
+// one of `card.js`, or nothing
+export async function mkNet(ort, facts, read, card) {
   const {tokenizer, schedule, latent: [c, hw], side, width} = facts
   const tok = new Tokenizer(tokenizer), n = tok.n
   const sessions = {}
   for (const name of NETS) {
-    const bytes = await unzipped(await read(`${name}.onnx.gz`))
-    sessions[name] = await ort.InferenceSession.create(bytes, {executionProviders: ['wasm']})
+    const bytes = await unzipped(await read(graphFile(name)))
+    const session = await ort.InferenceSession.create(bytes, {executionProviders: ['wasm']})
+    sessions[name] = card && ON_CARD.includes(name) ? card.graph(bytes, session) : session
   }
   const real = (values, ...dims) => new ort.Tensor('float32', values, dims)
   const whole = (values, ...dims) => new ort.Tensor('int64', BigInt64Array.from(values, BigInt), dims)

@@ -56,6 +56,8 @@
   class Panel {
     constructor(box, facts) {
       Object.assign(this, {box, facts, job: 0, waiting: null, maps: null, hw: 16, lit: null, sheets: {}, scene: null, drawn: null})
+      this.wish = new URLSearchParams(location.search).get('engine')   // 'wasm', 'webgpu' or nothing
+      this.engine = null   // which of these was loaded
       this.build()
     }
 
@@ -78,12 +80,13 @@
       this.ideas = el('div', {class: 'live-chips', role: 'group', 'aria-label': 'Captions to try'})
       this.bar = el('progress', {max: 1, value: 0, hidden: true, 'aria-label': 'Progress'})
       this.status = el('p', {class: 'live-status', role: 'status'})
+      this.runs = el('p', {class: 'live-runs', role: 'status'})
       this.past = el('div', {class: 'live-past', role: 'group', 'aria-label': 'Edits so far'})
       this.box.replaceChildren(this.pictures(), el('div', {class: 'live-desk'},
         el('div', {}, this.stage, this.labelled('Before and after', this.slide), this.chips),
         el('div', {}, this.labelled('What the picture shows', this.caption), el('p', {}, this.go),
           this.labelled('What it should show', this.target), this.ideas, this.settings(),
-          el('p', {class: 'live-row'}, this.change, this.stop, this.save, this.copy), this.bar, this.status)), this.past)
+          el('p', {class: 'live-row'}, this.change, this.stop, this.save, this.copy), this.bar, this.status, this.runs)), this.past)
       this.slide.parentElement.hidden = true
       this.painting()
     }
@@ -331,7 +334,7 @@
     ask(job, what) {
       this.worker ??= this.hired()
       const id = ++this.job
-      this.worker.postMessage({id, job, facts: this.facts, ...what})
+      this.worker.postMessage({id, job, facts: this.facts, wish: this.wish, ...what})
       this.busy(true)
       return new Promise((done, fail) => { this.waiting = {id, done, fail} }).finally(() => id === this.job && this.busy(false))
     }
@@ -344,6 +347,7 @@
     }
     heard({id, kind, ...what}) {
       if (what.fatal) return this.dismiss(what.why)   // whether or not anything waits
+      if (kind === 'engine') return this.runsOn(what)
       if (id !== this.waiting?.id) return
       const {done, fail} = this.waiting
       if (['done', 'stopped', 'failed'].includes(kind)) this.waiting = null
@@ -356,9 +360,17 @@
       if (kind === 'stopped') fail()
       if (kind === 'failed') fail(new Error(what.why))
     }
-    // The worker can no longer be trusted, and what was inverted is gone with it
+    runsOn({engine, line}) {
+      this.engine = engine
+      this.runs.textContent = `Runs on ${line}.`
+    }
+    // The worker can no longer be trusted, and what was inverted is gone with it; nor is WebGPU, if it ran there
     dismiss(why) {
       const {waiting, maps} = this
+      if (this.engine === 'webgpu') {
+        this.wish = 'wasm'
+        why += ' (WebGPU is not used any more)'
+      }
       this.worker.terminate()
       this.worker = this.waiting = null
       this.changed()

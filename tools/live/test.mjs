@@ -6,6 +6,7 @@ import {join} from 'node:path'
 import {test} from 'node:test'
 import {pathToFileURL} from 'node:url'
 
+import {Card, choose} from './card.js'
 import {weighed, whatChanged} from './changes.js'
 import {ddimPairs, ddimStep, guide, invert, mkAbar, stepsOf} from './engine.js'
 import {guidedFilter, outline, planes, restore, widened} from './masks.js'
@@ -99,6 +100,44 @@ test('words that nobody taught the model', () => {
   assert.deepEqual(unknownWords(tok, 'a cat on grass', facts.known), [])
   const [{word, near: [first]}] = unknownWords(tok, 'a pengin on grass', facts.known)
   assert.deepEqual([word, first], ['pengin', 'penguin'])
+})
+
+test('which build of the engine', async () => {
+  const some = async () => ({info: {}}), none = async () => null, ill = async () => { throw new Error('no card') }
+  const software = async () => ({info: {isFallbackAdapter: true}})
+  const build = (requestAdapter, wish, waits = true) => choose(wish, requestAdapter && {requestAdapter}, waits)
+  for (const there of [null, none, ill, software]) assert.equal(await build(there), 'wasm')
+  for (const wish of [null, 'webgpu', 'else']) assert.equal(await build(some, wish), 'webgpu')
+  assert.equal(await build(software, 'webgpu'), 'webgpu')
+  assert.deepEqual([await build(some, 'wasm'), await build(some, 'webgpu', false)], ['wasm', 'wasm'])
+})
+
+test('a card that fails, and one that works', async () => {
+  const answer = (x, time = 0, most = Infinity) => {
+    let left = most
+    const run = async () => {
+      if (!left--) throw new Error('the device is lost')
+      await new Promise(go => setTimeout(go, time))
+      return {eps: {data: Float32Array.of(1, x)}}
+    }
+    return {run}
+  }
+  const sick = new Error('no device'), [wrong, slow, lost] = ['its numbers differ', 'it is slower', 'the device is lost']
+  const cases = [[answer(0.501, 0), 20, null], [answer(0.52, 0), 20, wrong], [answer(NaN, 0), 20, wrong],
+    [answer(0.5, 40), 0, slow], [answer(0.5, 0, 3), 20, lost], [sick, 20, 'no device']]
+  for (const [gpu, time, why] of cases) {
+    const create = async () => { if (gpu === sick) throw sick; return gpu }
+    const heard = [], left = line => heard.push(line)
+    const card = new Card({InferenceSession: {create}}, false, {passed() {}, left})
+    const graph = card.graph(null, answer(0.5, time))
+    for (let i = 0; i < 3; i++) assert.ok(Math.abs((await graph.run()).eps.data[1] - 0.5) < 2e-3)
+    assert.deepEqual([card.works, heard.length], [!why, why ? 1 : 0])
+    if (why) assert.ok(heard[0].startsWith(why), heard[0])
+  }
+  let passed = 0
+  const patient = new Card({InferenceSession: {create: async () => answer(0.5, 40)}}, true, {passed: () => passed++, left: assert.fail})
+  await patient.graph(null, answer(0.5)).run()
+  assert.equal(passed, 1)
 })
 
 test('whole inversions and edits', async t => {

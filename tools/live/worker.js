@@ -1,16 +1,16 @@
-// The panel's worker: the model lives here, so that the page never waits. One job at a time; a new one, or `stop`, ends
-// the one that runs before its next step.
-import * as ort from './ort.wasm.bundle.min.mjs'
+// The panel's worker: the model lives here, so that the page never waits. One job at a time: any message, even one that
+// brings no job, ends the one that runs before its next step.
+import {BUILDS, Card, choose} from './card.js'
 import {invert, wordMap} from './engine.js'
-import {mkNet, unzipped} from './nets.js'
+import {NETS, graphFile, mkNet, unzipped} from './nets.js'
 import {thingsOf} from './plan.js'
 import {edit, giveBack} from './region.js'
 import {Refused, promptWords, unknownWords} from './words.js'
 
-const ENGINE = 'ort-wasm-simd-threaded.wasm.gz'
 const PREVIEW = 4   // steps from one preview to the next
 
 class Stopped extends Error {}
+class Lost extends Error {}   // nothing of this worker can be used
 let wanted = 0       // the job that may run
 let loading = null   // the promise of the model
 let inv = null       // the last inversion
@@ -40,22 +40,28 @@ async function fetched(name, size, version, tick) {
   return bytes
 }
 
-async function load(id, facts) {
-  const sizes = facts.files, needed = Object.keys(sizes).filter(name => name.endsWith('.gz'))
+async function load(id, {facts, wish}) {
+  const engine = await choose(wish), build = BUILDS[engine], sizes = facts.files
+  const needed = [build.binary, ...NETS.map(graphFile)]
   const all = needed.reduce((sum, name) => sum + sizes[name], 0)
   let done = 0
   const tick = bytes => said(id, 'loading', {done: done += bytes, all})
   const read = name => fetched(name, sizes[name], facts.version, tick)
-  ort.env.wasm.numThreads = self.crossOriginIsolated ? Math.min(4, navigator.hardwareConcurrency) : 1
-  ort.env.wasm.wasmBinary ??= await unzipped(await read(ENGINE))
-  return mkNet(ort, facts, read)
+  const ort = await import(`./${build.code}`).catch(() => { throw new Lost(`${build.code} cannot be fetched: try again`) })
+  const {wasm} = ort.env
+  ort.env.logLevel = 'error'   // that the processor keeps what is small is meant
+  wasm.numThreads = self.crossOriginIsolated ? Math.min(4, navigator.hardwareConcurrency) : 1
+  wasm.wasmBinary ??= await unzipped(await read(build.binary))
+  const tell = line => said(id, 'engine', {engine, line})
+  const here = `WebAssembly, ${wasm.numThreads === 1 ? 'one thread' : `${wasm.numThreads} threads`}`
+  tell(engine === 'webgpu' ? 'WebGPU, on trial' : here)
+  const hear = {passed: () => tell('WebGPU'), left: why => tell(`${here}. WebGPU is not used: ${why}`)}
+  return mkNet(ort, facts, read, engine === 'webgpu' ? new Card(ort, wish === 'webgpu', hear) : null)
 }
 
 const jobs = {
-  async load(id, {facts}) { await model(id, facts) },
-
-  async invert(id, {facts, pixels, caption, T}) {
-    const net = await model(id, facts)
+  async invert(id, {pixels, caption, T, ...what}) {
+    const {facts} = what, net = await model(id, what)
     inv = null
     const cb = async ({stage, i, total}) => {
       said(id, 'step', {i: stage === 'invert' ? i : total + i, total: 2*total})
@@ -69,8 +75,8 @@ const jobs = {
     thingsOf(net, inv)   // while the reader reads; an edit asks for them first
   },
 
-  async edit(id, {facts, target, knobs}) {
-    const net = await model(id, facts)
+  async edit(id, {target, knobs, ...what}) {
+    const {facts} = what, net = await model(id, what)
     if (!inv) throw new Error('invert a picture first')
     const cb = async ({i, total, clean}) => {
       const preview = i%PREVIEW === 1 ? await net.decode(clean) : null
@@ -84,7 +90,7 @@ const jobs = {
 }
 
 // The model, loaded once; what went wrong is tried again at the next press
-const model = (id, facts) => loading ??= load(id, facts).catch(error => {
+const model = (id, what) => loading ??= load(id, what).catch(error => {
   loading = null
   throw error
 })
@@ -95,7 +101,7 @@ const outOfMemory = error => error instanceof RangeError || /memory|alloc/i.test
 function failed(id, error) {
   if (error instanceof Refused) return said(id, 'failed', {why: error.message, fatal: false})
   if (outOfMemory(error)) return said(id, 'failed', {why: 'there is not enough memory: close other pages and invert again', fatal: true})
-  said(id, 'failed', {why: `${error?.message ?? error}`, fatal: error instanceof WebAssembly.RuntimeError})
+  said(id, 'failed', {why: `${error?.message ?? error}`, fatal: error instanceof WebAssembly.RuntimeError || error instanceof Lost})
 }
 
 async function run({id, job, ...what}) {
