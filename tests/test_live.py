@@ -532,7 +532,7 @@ MAKE = "this.ort.InferenceSession.create(bytes, {executionProviders: ['webgpu']}
 
 def with_gpu(v, panel, adapter, card=None):
     "From now on the worker sees this `adapter`, and graphs run on this `card`: JavaScript, or what the browser has."
-    stub = f"Object.defineProperty(navigator, 'gpu', {{value: {{requestAdapter: async () => {adapter}}}}})\n"
+    stub = f"Object.defineProperty(navigator, 'gpu', {{value: {{requestAdapter: async () => ({adapter})}}}})\n"
     script, code = dict(content_type='text/javascript'), (panel/'card.js').read_text(encoding='utf-8')
     served(v, 'worker.js', body=stub + (panel/'worker.js').read_text(encoding='utf-8'), **script)
     assert code.count(MAKE) == 1
