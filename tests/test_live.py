@@ -649,7 +649,7 @@ def test_the_list_of_files_comes_cut_short(browser, site, panel):
     page.close()
 
 
-@pytest.mark.parametrize('name,where', (('nets.js', 'function mkNet(ort, facts, read) {'),
+@pytest.mark.parametrize('name,where', (('nets.js', 'function mkNet(ort, facts, read, card) {'),
                                         ('nets.js', 'unet(rows, t, words, controls = {}) {'),
                                         ('nets.js', 'decode(z0) {'), ('plan.js', 'function thingsOf(net, inv) {')))
 def test_memory_runs_out(visit, panel, name, where):
