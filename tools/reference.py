@@ -259,17 +259,6 @@ def write_reference(proc, # Folder of the pages to render
 PARTS = {'': 'The method', 'custom_pipeline': 'For diffusers', 'lab': 'Laboratory', 'app': 'App', 'world': 'The model'}
 
 
-def opened(html, at # Where in it something of the sidebar stands
-    ):
-    "`html` with the section of the sidebar open that holds what stands there."
-    head, section = html[:at], re.compile(r'<ul id="([\w-]+)" class="collapse list-unstyled sidebar-section depth1"')
-    if not (found := [*section.finditer(head)]): return html
-    name, start = found[-1][1], found[-1].start()
-    def switch(m): return m[0].replace('aria-expanded="false"', 'aria-expanded="true"').replace(' collapsed"', '"')
-    head = re.sub(rf'<a(?=[^>]*data-bs-target="#{name}")[^>]*>', switch, head[:start]) + head[start:]
-    return head.replace(f'id="{name}" class="collapse ', f'id="{name}" class="collapse show ') + html[at:]
-
-
 def modules_list(mods, here # The module of the page, or None
     ):
     "The modules as a list for the sidebar, by part of the package; the part of this page is open."
@@ -291,7 +280,7 @@ def add_modules(docs, # The rendered site
     mods = list(dict.fromkeys(re.match(rf'{FOLDER}/(.*)\.html', place)[1] for place in places.values()))
     for p in (docs/FOLDER).glob('*.html'):
         html = p.read_text(encoding='utf-8')
-        at = re.search(r'sidebar-link[^>]*><span class="menu-text">All names</span></a></div></li>', html).end()
         here = p.stem if p.stem in mods else None
-        html = opened(html[:at] + modules_list(mods, here) + html[at:], at)
-        p.write_text(html, encoding='utf-8')
+        def with_list(m): return (m[0].replace(' active', '') if here else m[0]) + modules_list(mods, here)
+        names = r'sidebar-link[^>]*><span class="menu-text">All names</span></a></div></li>'
+        p.write_text(re.sub(names, with_list, html, count=1), encoding='utf-8')

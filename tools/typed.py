@@ -27,14 +27,16 @@ USUAL = dict(  # what an argument of this name is, unless its annotation says ot
     phis=f'{TENSOR} | list[{TENSOR}]', extra=f'{TENSOR} | float', value='tuple | dict', what='str | Thing',
     also=TENSOR, abar_t=TENSOR, abar_s=TENSOR, z=TENSOR, z_t=TENSOR, ids=TENSOR, avg=TENSOR, new=TENSOR,
     colour='ndarray', maps=f'list[{TENSOR}]', mask=f'Image | ndarray | {TENSOR}', x='Any', ok='bool',
-    meta='dict', p2p='dict', needed='str', special='dict', start='dict', told='list[str]'
+    meta='dict', p2p='dict', needed='str', special='dict', start='dict', told='list[str]',
+    figs='list[Figure]', ax='Axes'
     ) | {'ControlProcessor.plain': 'AttentionProcessor'}
 WIDER = {'region', 'size', 'photo', 'solver', 'blend', 'mask'}  # annotated with what a command takes, no more
 SHAPES = dict(  # of a tensor of this name, where the words beside it leave it out
     pivots='(T+1,b,c,h,w)', path='(T+1,b,c,h,w)', z0='(b,c,h,w)', z_t='(b,c,h,w)', z_T='(b,c,h,w)', z='(m,c,h,w)',
     z_bar='(b,c,h,w)', eps='(b,c,h,w)', eps_u='(b,c,h,w)', eps_c='(b,c,h,w)', noise='(b,c,h,w)', cond='(b,n,d)',
     null='(1,n,d)', phi='(1,n,d)', phis='(T,1,n,d)', abar='(1000,)', abar_t='()', abar_s='()', maps='(k,hw,n)',
-    mask='(h,w)', also='(h,w)', extra='(T,1,c,h,w)', ids='(b,n)', x='of any shape')
+    mask='(h,w)', also='(h,w)', extra='(T,1,c,h,w)', ids='(b,n)', x='of any shape',
+    like='(b,c,h,w)', there='(m,c,h,w)')
 LETTERS = ('`b` pictures of a batch · `m` edits · `c` channels, `h` `w` height and width of a latent · `H` `W` of a '
            'picture in pixels · `n` tokens of a text, `d` the width of each · `k` heads of attention · `T` steps')
 
