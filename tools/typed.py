@@ -36,7 +36,7 @@ SHAPES = dict(  # of a tensor of this name, where the words beside it leave it o
     z_bar='(b,c,h,w)', eps='(b,c,h,w)', eps_u='(b,c,h,w)', eps_c='(b,c,h,w)', noise='(b,c,h,w)', cond='(b,n,d)',
     null='(1,n,d)', phi='(1,n,d)', phis='(T,1,n,d)', abar='(1000,)', abar_t='()', abar_s='()', maps='(k,hw,n)',
     mask='(h,w)', also='(h,w)', extra='(T,1,c,h,w)', ids='(b,n)', x='of any shape',
-    like='(b,c,h,w)', there='(m,c,h,w)')
+    like='(b,c,h,w)', there='(k,m,c,h,w)')
 LETTERS = ('`b` pictures of a batch · `m` edits · `c` channels, `h` `w` height and width of a latent · `H` `W` of a '
            'picture in pixels · `n` tokens of a text, `d` the width of each · `k` heads of attention · `T` steps')
 
