@@ -11,7 +11,7 @@ IMPORTS = (ast.Import, ast.ImportFrom)
 def written():
     "The examples of examples.md, by name."
     text = Path(__file__).with_suffix('.md').read_text(encoding='utf-8')
-    return dict(re.findall(r'^## (\w+)\n```python\n(.*?)\n```$', text, re.M | re.S))
+    return dict(re.findall(r'^## ([\w.]+)\n```python\n(.*?)\n```$', text, re.M | re.S))
 
 
 def used(node): return {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}

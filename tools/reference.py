@@ -7,8 +7,11 @@ import ast, inspect, json, re
 from collections import Counter
 from functools import cache
 from itertools import groupby
+from pathlib import Path
 from textwrap import dedent
 
+import torch
+from PIL import Image
 from smalldocs.api import (
     EMPTY, default_text, doc, has_init, line_of, methods, own, package_modules, summary, table)
 
@@ -81,6 +84,7 @@ def homes(nbs):
 def example(name, module, nbs):
     "What is written for `name`, or a short cell that calls it, of its own page first; and the page it needs, or none."
     if name in written(): return written()[name], ''
+    if is_common(name): return '', ''
     pages, use, needs = sorted(lessons(nbs).items(), key=lambda page: page[1][1] != module), '', ''
     for page, (title, _, cells) in pages:
         for i, (out, text, names) in enumerate(cells):
@@ -91,8 +95,17 @@ def example(name, module, nbs):
     return use, needs
 
 
+def is_common(name # Of a function, or Class.method
+    ):
+    "Do other things have a method of this name, so that its use tells nothing?"
+    others = torch.Tensor, torch.nn.Module, Image.Image, Path, dict, list, str, bytes
+    return '.' in name and any(hasattr(o, name.split('.')[-1]) for o in others)
+
+
 def used_on(name, module, nbs):
     "Links to the pages, other than the module's own, whose code uses `name`."
+    if is_common(name): return ''
+    name = name.split('.')[-1]
     pages = [(page, title) for page, (title, mod, cells) in lessons(nbs).items()
              if mod != module and any(name in names for _, _, names in cells)]
     return ', '.join(f'[{title}](/{page}.html)' for page, title in pages)
@@ -155,11 +168,10 @@ def described(sym, # A function, class or method
     ):
     "Everything about `sym` as Markdown."
     name = sym.__qualname__
-    last = name.split('.')[-1]
     known = typed(sym, mod) if not inspect.isclass(sym) or has_init(sym) else {}
     there = {k: at for k, at in places.items() if k not in known and k != name}  # not itself, nor its arguments
     file = inspect.getmodule(sym).__name__.replace('.', '/')  # not the class's, if another page adds the method
-    link = f'<a class="source" href="{git}/{file}.py#L{line_of(sym)}">source</a>'
+    link = f'<a class="source{" sub"*(level > 2)}" href="{git}/{file}.py#L{line_of(sym)}">source</a>'
     parts = [link, f'{"#"*level} {name} {{#{name}}}']
     if known or not inspect.isclass(sym): parts.append(f'```python\n{signature(sym, known)}\n```')
     parts += [linked(doc(sym), there), arguments(known, there), refusals(sym, there)]
@@ -167,7 +179,7 @@ def described(sym, # A function, class or method
     if code:
         label = f'Example, with the variables of the page {page}' if page else 'Example'
         parts.append(f'<p class="label">{label}</p>\n\n```python\n{code.strip()}\n```')
-    if pages := used_on(last, short(mod), nbs): parts.append(f'<p class="label">Used on</p>\n\n{pages}')
+    if pages := used_on(name, short(mod), nbs): parts.append(f'<p class="label">Used on</p>\n\n{pages}')
     return '\n\n'.join(filter(None, [*parts, fold(dedent(inspect.getsource(sym)).strip())]))
 
 
