@@ -276,7 +276,7 @@ def nulltext_edit(argv=None # Default: the shell's
         where = "Where: phrases of a caption, or 'all'; default: where the captions differ"
         add_files(parser, 'edited.png', inversion='File that nulltext_invert wrote',
                   caption='What the picture should show')
-        add_options(parser, edit, ['region', 'photo', 'kind', 'tau_cross', 'tau_self', 'blend', 'mask', 'threshold'],
+        add_options(parser, edit, ['region', 'photo', 'kind', 'tau_cross', 'tau_self', 'blend', 'mask', 'threshold', 'auto'],
                     blend=words, region=words | dict(help=where), mask=dict(help='Picture, white where it may go'),
                     photo=dict(help='The picture that was inverted, if it is larger'))
         parser.add_argument('--weight', nargs=2, action='append', metavar=('WORD', 'FACTOR'), default=[],
@@ -291,8 +291,8 @@ def _where(blend=None, mask=None, region=None):
     if blend: return dict(blend=blend[0] if len(blend)==1 else tuple(blend), region=region, mask=mask)
     return dict(region='all' if region==['all'] else mask or region)
 
-def _knobs(weight, blend=None, mask=None, region=None, photo=None, progress=True, **rest):
-    "The options of an edit as `edit` takes them, but for `photo` and `progress`."
+def _knobs(weight, blend=None, mask=None, region=None, photo=None, auto=False, progress=True, **rest):
+    "The options of an edit as `edit` takes them, but for `photo`, `auto` and `progress`."
     return rest | dict(weights=read_weights(weight)) | _where(blend, mask, region)
 
 def _check_words(model, inv, caption, knobs):
@@ -313,7 +313,7 @@ def _edit(inversion, caption, out, **given):
     out = check_image_name(check_writable(out, inputs=[inversion, given.get('mask'), given.get('photo')]))
     inv, model, knobs = Inversion.load(inversion), take_model(given), _knobs(**given)
     _check_words(model, inv, caption, knobs)
-    shown = {k: given[k] for k in ('progress', 'photo') if k in given}
+    shown = {k: given[k] for k in ('progress', 'photo', 'auto') if k in given}
     im = edit(load_pipe(**model), inv, caption, **shown, **knobs)
     save_image(im, out)
     print(out)

@@ -113,6 +113,7 @@ REFUSED = [
     (E, ['a.safetensors', 'a dog', '--tau-self', 'nan'], 'tau_self is nan'),
     (E, ['a.safetensors', 'a dog', '--threshold', '0'], 'belong to blend'),
     (E, ['a.safetensors', 'a dog', '--blend', 'cat', '--threshold', '0'], 'threshold is 0.0'),
+    (E, ['a.safetensors', 'a dog', '--auto', '--blend', 'cat', 'dog'], 'auto chooses inside a region'),
     (E, ['a.safetensors', 'a dog', '--mask', 'none.png'], 'none.png does not exist'),
     (E, ['a.safetensors', 'a dog', '--mask', 'text.png'], 'not a picture'),
     (D, ['--out', 'in.png'], 'cannot be written'), (D, ['--out', 'in.png/x'], 'cannot be written'),
