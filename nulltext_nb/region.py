@@ -37,6 +37,13 @@ def _without(maps:torch.Tensor, # (b,k,hw,n)
     cut = maps*~closed
     return cut*(maps.sum(-1, keepdim=True)/cut.sum(-1, keepdim=True).clamp_min(1e-6))
 
+def _weighted(maps:torch.Tensor, # (b,k,hw,n), with a sum of 1
+              weights:torch.Tensor # (n,), one for each word; a negative one pushes away
+    )->torch.Tensor: # The same shape; what is positive has a sum of 1 at most
+    "Maps in which some words count more or less; where one takes more, the others make room."
+    out = maps*weights.to(maps)
+    return out/out.clamp_min(0).sum(-1, keepdim=True).clamp_min(1)
+
 # %% ../nbs/75_region.ipynb #75a00058
 class Region(PromptToPrompt):
     "Prompt-to-Prompt for one edit that is free in a region and exact outside it."
@@ -62,7 +69,7 @@ class Region(PromptToPrompt):
         super().__init__(tok, source, [target], T, tuple(plan.room.shape), **kwargs)
         self.plan, self.free, self.renew, self.close = plan, free, renew, close
         self.seed, self.T = seed, T
-        self.against = against*bool((plan.held>=plan.room).all())
+        self.against = against*bool((plan.held>=plan.room).all() and source!=target)
         self.until_settled = max(1, round(settle*T))
         self.mask = plan.room
         self.sought = [find_words(tok, target, phrase) for phrase in plan.sought]
@@ -123,9 +130,9 @@ def _mixed(self:Region, own, moved, inside):
 
 @patch
 def _words(self:Region, maps, moved, layer):
-    "Maps of words: closed first, then weighted, since `_without` divides by sums and a weight may be negative."
+    "Maps of words: closed first, then weighted."
     self.seen[layer] = self.seen.get(layer, 0) + maps[[-2]].mean(1).float()
-    own = _without(maps[[-2]], self._at(self.closed, maps).T > 0.5)*self.weights[0].to(maps)
+    own = _weighted(_without(maps[[-2]], self._at(self.closed, maps).T > 0.5), self.weights[0])
     return self._mixed(own, moved, self._at(self.mask[None], maps)[0])
 
 @patch
