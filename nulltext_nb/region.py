@@ -37,6 +37,7 @@ def _without(maps:torch.Tensor, # (b,k,hw,n)
     cut = maps*~closed
     return cut*(maps.sum(-1, keepdim=True)/cut.sum(-1, keepdim=True).clamp_min(1e-6))
 
+# %% ../nbs/75_region.ipynb #75e10004
 def _weighted(maps:torch.Tensor, # (b,k,hw,n), with a sum of 1
               weights:torch.Tensor # (n,), one for each word; a negative one pushes away
     )->torch.Tensor: # The same shape; what is positive has a sum of 1 at most

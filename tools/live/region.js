@@ -17,7 +17,8 @@ export class Region extends PromptToPrompt {
     const find = phrase => findWords(net.tok, target, phrase)
     Object.assign(this, {plan, mask: plan.room, seen: null, sought: plan.sought.map(find)})
     this.untilSettled = Math.max(1, stepsOf(knobs.settle, inv.T))
-    this.against = plan.held.every((x, k) => x >= plan.room[k]) ? knobs.against : 0
+    const look = plan.held.every((x, k) => x >= plan.room[k]) && target !== inv.caption
+    this.against = look ? knobs.against : 0
     this.closed = this.close(find)
     this.others = touched(plan.kept, net.hw)
   }
