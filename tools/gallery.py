@@ -10,7 +10,7 @@ from nulltext_nb.lab.gallery import write_gallery
 RESULTS = Path(__file__).resolve().parents[1]/'nbs'/'results'
 COLUMNS = dict(
     edit_success=('edits seen ↑', '.0%'), kept_success=('kept ↑', '.0%'),
-    restored_background_psnr=('background, dB ↑', '.1f'), restored_inside_psnr=('inside, dB ↑', '.1f'))
+    restored_background_psnr=('restored, dB ↑', '.1f'), restored_inside_psnr=('inside, restored ↑', '.1f'))
 
 
 def told(pair, scenes):
