@@ -60,7 +60,8 @@ def option_checks()->dict: # From an option to a function that raises `ValueErro
         T=check_step_count, w=check_scale, w_edit=check_scale, solver=SOLVERS, kind=('replace', 'refine'),
         fit=('crop', 'pad'), device=pick_device, dtype=REALS, model=check_source, method=METHODS, methods=BENCHED,
         knobs_of=METHODS, mode=MODES, p2p=P2P, columns=PIE_COLUMNS, only=pairs_named, data=read_mapping,
-        onto=load_rows, n=_at_least_one, counts=_at_least_one, edit_at=_at_least_one, seed=_check_seed)
+        onto=load_rows, n=_at_least_one, counts=_at_least_one, edit_at=_at_least_one, seed=_check_seed,
+        **dict.fromkeys(('renew', 'settle', 'hold', 'against'), _check_share))
 
 def _at_least_one(x):
     "Raise `ValueError` for nothing and less."
@@ -69,6 +70,10 @@ def _at_least_one(x):
 def _check_seed(x):
     "Raise `ValueError` unless every generator of random numbers takes `x`."
     check(0<=x<2**32, f'{x} is no seed: use 0 to {2**32-1}')
+
+def _check_share(x):
+    "Raise `ValueError` for less than nothing and for more than all."
+    check(0<=x<=1, f'{x} is no share: use 0 to 1')
 
 def _through(door, kind):
     "A function that reads the text of an option as `kind`, and lets `door`, one of `option_checks`, check it."
@@ -267,6 +272,9 @@ def read_weights(pairs:list # (word, text of a number)
         raise ValueError(f'--weight {said}: the factor must be a number, for example --weight red 2') from None
 
 # %% ../nbs/reference/20_cli.ipynb #c1a0e005
+_OF_EDIT = ('region', 'photo', 'seed', 'renew', 'settle', 'hold', 'against', 'auto',
+            'kind', 'tau_cross', 'tau_self', 'blend', 'mask', 'threshold')
+
 def nulltext_edit(argv=None # Default: the shell's
     )->int: # Exit status
     "Edit an inverted picture by changing its prompt."
@@ -276,11 +284,13 @@ def nulltext_edit(argv=None # Default: the shell's
         where = "Where: phrases of a caption, or 'all'; default: where the captions differ"
         add_files(parser, 'edited.png', inversion='File that nulltext_invert wrote',
                   caption='What the picture should show')
-        add_options(parser, edit, ['region', 'photo', 'kind', 'tau_cross', 'tau_self', 'blend', 'mask', 'threshold', 'auto'],
+        add_options(parser, edit, _OF_EDIT,
                     blend=words, region=words | dict(help=where), mask=dict(help='Picture, white where it may go'),
                     photo=dict(help='The picture that was inverted, if it is larger'))
         parser.add_argument('--weight', nargs=2, action='append', metavar=('WORD', 'FACTOR'), default=[],
                             help='Make a word of the caption stronger or weaker; may be repeated')
+        parser.add_argument('--no-restore', dest='restore', action='store_false', default=argparse.SUPPRESS,
+                            help='Leave the picture as the model draws it, also where nothing changed')
     return run_command(nulltext_edit, [own, add_quiet, add_model], _edit, argv)
 
 def _where(blend=None, mask=None, region=None):
@@ -291,17 +301,20 @@ def _where(blend=None, mask=None, region=None):
     if blend: return dict(blend=blend[0] if len(blend)==1 else tuple(blend), region=region, mask=mask)
     return dict(region='all' if region==['all'] else mask or region)
 
-def _knobs(weight, blend=None, mask=None, region=None, photo=None, auto=False, progress=True, **rest):
-    "The options of an edit as `edit` takes them, but for `photo`, `auto` and `progress`."
-    return rest | dict(weights=read_weights(weight)) | _where(blend, mask, region)
+_APART = ('progress', 'photo', 'auto', 'restore')
 
-def _check_words(model, inv, caption, knobs):
+def _knobs(weight, blend=None, mask=None, region=None, **rest):
+    "The options of an edit as `edit` takes them, but for those that stand apart."
+    own = {k: x for k,x in rest.items() if k not in _APART}
+    return own | dict(weights=read_weights(weight)) | _where(blend, mask, region)
+
+def _check_words(model, inv, caption, auto, knobs):
     "Refuse words that are not there, and knobs that cannot be, with the tokenizer alone."
     from nulltext_nb.editing import check_caption, check_edit
     from nulltext_nb.pipeline import load_tokenizer
     tok = load_tokenizer(model.get('id_or_path'))
     check_caption(caption)
-    if tok: check_edit(tok, inv, caption, **knobs)
+    if tok: check_edit(tok, inv, caption, auto=auto, **knobs)
 
 def _edit(inversion, caption, out, **given):
     from nulltext_nb import methods  # noqa: F401, since an inversion may have been walked by DDPM or EDICT
@@ -312,8 +325,8 @@ def _edit(inversion, caption, out, **given):
     from nulltext_nb.store import Inversion
     out = check_image_name(check_writable(out, inputs=[inversion, given.get('mask'), given.get('photo')]))
     inv, model, knobs = Inversion.load(inversion), take_model(given), _knobs(**given)
-    _check_words(model, inv, caption, knobs)
-    shown = {k: given[k] for k in ('progress', 'photo', 'auto') if k in given}
+    _check_words(model, inv, caption, given.get('auto'), knobs)
+    shown = {k: given[k] for k in _APART if k in given}
     im = edit(load_pipe(**model), inv, caption, **shown, **knobs)
     save_image(im, out)
     print(out)

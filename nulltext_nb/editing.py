@@ -19,7 +19,7 @@ from fastcore.meta import delegates
 from PIL import Image
 
 from .attention import Control
-from .auto import check_auto, edit_auto
+from .auto import check_auto, check_auto_words, edit_auto
 from .changes import what_changed
 from .checks import check, check_text
 from .files import check_writable
@@ -195,11 +195,14 @@ def check_edit(tok, # The pipeline's tokenizer
                inv:Inversion, # The source
                target:str, # Target prompt
                region=None, # Of `edit`
+               auto:bool=False, # Of `edit`
                **knobs # Of `edit`
     ):
     "Raise `ValueError` for words and knobs that `edit` refuses, without the model."
     whole = as_published(inv, region, knobs)
-    PromptToPrompt(tok, inv.prompt, [target], inv.T, inv.size, start=inv.start, **knobs)
+    if auto: check_auto_words(tok, inv, target, knobs, whole)
+    words = {k: x for k,x in knobs.items() if k not in _OF_REGION}
+    PromptToPrompt(tok, inv.prompt, [target], inv.T, inv.size, start=inv.start, **words)
     if whole: return
     if region is None: what_changed(tok, inv.prompt, target)
     elif isinstance(region, (str, list, tuple)): check_region(tok, inv.prompt, target, region)

@@ -70,6 +70,8 @@ USAGE = [  # command, its arguments, what is said of them
     (E, 'a.safetensors cat --kind paint', "'paint' is not known: use one of replace, refine"),
     (E, 'a.safetensors cat --tau-cross x', "invalid float value: 'x'"), (E, 'a.safetensors cat --T 5', '--T 5'),
     (E, 'a.safetensors cat --weight red', 'expected 2 arguments'), (E, 'a.safetensors cat --blend', 'at least one'),
+    (E, 'a.safetensors cat --hold x', "invalid float value: 'x'"), (E, 'a.safetensors cat --seed -1', '--seed'),
+    *((E, f'a.safetensors cat --{k} 2', f'--{k}: 2.0 is no share') for k in ('renew', 'settle', 'hold', 'against')),
     (E, 'a.safetensors cat --device meta', 'no meta device'), (D, '--w 0', '--w'), (D, '--w-edit 1e39', '--w-edit'),
     (D, '--T 0', '--T'), (D, '--solver slow', 'slow'), (D, '--device xpu', 'xpu'), (D, '--model ./none', '--model'),
     ('bench', 'race --w 0', '--w'), ('bench', 'race --n 0', '--n'), ('bench', 'race --T 0', '--T'),
@@ -114,6 +116,8 @@ REFUSED = [
     (E, ['a.safetensors', 'a dog', '--threshold', '0'], 'belong to blend'),
     (E, ['a.safetensors', 'a dog', '--blend', 'cat', '--threshold', '0'], 'threshold is 0.0'),
     (E, ['a.safetensors', 'a dog', '--auto', '--blend', 'cat', 'dog'], 'auto chooses inside a region'),
+    (E, ['a.safetensors', 'a dog', '--auto', '--seed', '1'], 'auto chooses the seed'),
+    (E, ['a.safetensors', 'a dog', '--renew', '0', '--region', 'all'], "['renew'] belong to a region"),
     (E, ['a.safetensors', 'a dog', '--mask', 'none.png'], 'none.png does not exist'),
     (E, ['a.safetensors', 'a dog', '--mask', 'text.png'], 'not a picture'),
     (D, ['--out', 'in.png'], 'cannot be written'), (D, ['--out', 'in.png/x'], 'cannot be written'),
@@ -302,6 +306,15 @@ def test_ctrl_c_at_any_moment(made, moment):
     p.send_signal(signal.SIGINT)
     _, err = p.communicate()
     assert p.returncode == 130 and err == 'nulltext_invert: stopped\n' and not (made/'never.safetensors').exists()
+
+
+def test_the_knobs_of_an_edit_reach_it(run):
+    "Those of the region, and that nothing is restored."
+    knobs = dict(seed=3, renew=0.2, settle=0.5, hold=0.5, against=0.2)
+    argv = [x for k, v in knobs.items() for x in (f'--{k}', str(v))] + ['--no-restore', '--model', 'model', '--quiet']
+    assert run(nulltext_edit, 'a.safetensors', 'a dog, on grass', *argv)[0] == 0
+    theirs = edit(random_pipe(), 'a.safetensors', 'a dog, on grass', restore=False, progress=False, **knobs)
+    assert Image.open('edited.png').tobytes() == theirs.tobytes()
 
 
 def test_long_prompts_make_short_notes(run):
