@@ -266,6 +266,13 @@ def test_ways_through_the_reference(browser, docs):
     shown = rows.locator('visible=true').all_inner_texts()
     assert 0 < len(shown) < 20 and any(text.startswith('load_inversion') for text in shown)
     assert page.locator('.filter output').inner_text() == f'{len(shown)} of {rows.count()}'
+    assert not page.locator('#from-a-to-z :is(h2, summary)').locator('visible=true').count()  # one list
+    for word in 'mask', 'save':  # names that hold it come before those whose docstring does
+        page.keyboard.press('ControlOrMeta+a')
+        page.keyboard.type(word)
+        names = [text.split()[0] for text in rows.locator('visible=true').all_inner_texts()]
+        assert len(names) > 6 and all(word in name for name in names[:6])
+    assert 'Inversion.save' in names[:4]
     page.keyboard.press('Escape')
     assert not rows.locator('visible=true').count() and page.locator('#modules').is_visible()
     page.close()
@@ -470,7 +477,10 @@ ASKED = {  # of the search, and a page that the first three must lead to
     'negative prompt': 'methods', 'mask': 'masks', 'does it work with sdxl': 'reference/questions',
     'lora': 'pipeline', 'Region': 'api/region', 'keep the background': 'region', 'erase': 'region',
     'promt': 'prompt2prompt', 'nul text': 'nulltext', 'resume': 'resume', 'guidence': 'inversion',
-    'what is w': 'reference/questions', 'T4 colab': 'reference/questions', 'video': 'reference/questions'}
+    'what is w': 'reference/questions', 'T4 colab': 'reference/questions', 'video': 'reference/questions',
+    'cost': 'solvers', 'solver': 'solvers', 'apple mps': 'api/pipeline', 'intsall': 'index'}
+FIRST = {'guidance scale': 'inversion', 'negative prompt': 'methods', 'cost': 'solvers', 'seed': 'editing',
+         'solver': 'solvers', 'intsall': 'index'}  # and one that the first must
 
 
 def ask(page, query):
@@ -491,6 +501,7 @@ def test_search_finds(on):
         const pages = query => seeker.find(query).slice(0, 3).map(group => group.href.split('.html')[0])
         return asked.map(pages) }""", [*ASKED])
     assert not {query: pages for (query, answer), pages in zip(ASKED.items(), found) if answer not in pages}
+    assert {query: pages[0] for query, pages in zip(ASKED, found) if query in FIRST} == FIRST
     ask(page, 'share of signal')
     page.wait_for_function("document.querySelector('.search-result-text').textContent.includes('signal')")
     assert '\\' not in ''.join(page.locator('.search-result-text').all_inner_texts())

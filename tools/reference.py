@@ -213,8 +213,9 @@ def address(mod, o): return f'{FOLDER}/{short(mod)}.html#{o.__qualname__}'
 def link(o): return f'[`{o.__qualname__}`](/{address(inspect.getmodule(o), o)})'
 
 
-def names_table(names):
-    rows = [[link(o), summary(o), f'`{short(inspect.getmodule(o))}`'] for o in names]
+def names_table(names # With their modules
+    ):
+    rows = [[f'[`{o.__qualname__}`](/{address(m, o)})', summary(o), f'`{short(m)}`'] for m, o in names]
     return table(rows, ['Name', 'What it does', 'Module'])
 
 
@@ -229,14 +230,18 @@ def modules_table(mods):
 def index_page(mods # In reading order
     ):
     "The names to start with, every module with its names, and every name from A to Z."
-    every = sorted((o for m in mods for o in own(m)), key=lambda o: o.__qualname__.lower())
+    told = [(m, o) for m in mods for o in public(m) if o in own(m) or summary(o)]  # methods that have a docstring
+    every = sorted(told, key=lambda pair: pair[1].__qualname__.lower())
     doors = {name: getattr(nulltext_nb, name) for name in nulltext_nb.__all__}
-    first = [o for o in every if doors.get(o.__qualname__) is o or inspect.unwrap(doors.get(o.__qualname__, len)) is o]
-    first = sorted(first, key=lambda o: [*DOORS, *doors].index(o.__qualname__))
+    def is_door(o):
+        door = doors.get(o.__qualname__)
+        return door is not None and (door is o or inspect.unwrap(door) is o)
+    first = [(m, o) for m, o in every if is_door(o)]
+    first = sorted(first, key=lambda pair: [*DOORS, *doors].index(pair[1].__qualname__))
     def letter(a, group):
         return f'<details>\n<summary>{a} · {len(group)}</summary>\n\n{names_table(group)}\n\n</details>'
-    groups = groupby(every, lambda o: o.__qualname__[0].upper())
-    front = f'---\ntitle: All names\nsubtitle: {len(every)} functions and classes, from their docstrings\n---'
+    groups = groupby(every, lambda pair: pair[1].__qualname__[0].upper())
+    front = f'---\ntitle: All names\nsubtitle: {len(every)} functions, classes and methods, from their docstrings\n---'
     start = f'`from nulltext_nb import {", ".join(DOORS)}` and more:\n\n{names_table(first)}'
     a_to_z = '\n\n'.join(letter(a, [*group]) for a, group in groups)
     return f'{front}\n\n## Start here\n\n{start}\n\n## Modules\n\n{modules_table(mods)}\n\n## From A to Z\n\n{a_to_z}\n'

@@ -10,10 +10,11 @@
     ['model', 'checkpoint', 'weights'], ['fail', 'failure', 'wrong', 'bad', 'limit', 'problem'],
     ['batch', 'batches', 'many', 'once', 'several', 'multiple'], ['remove', 'removal', 'erase', 'delete'],
     ['command', 'terminal', 'cli', 'shell'], ['compare', 'comparison', 'versus', 'vs', 'benchmark'],
-    ['save', 'store', 'load'], ['strength', 'weight', 'stronger'], ['quality', 'psnr', 'fidelity']]
+    ['save', 'store', 'load'], ['strength', 'weight', 'stronger'], ['quality', 'psnr', 'fidelity'], ['scale', 'guidance'],
+    ['apple', 'mps', 'metal', 'device']]
   const FIRST = {'reference/questions.html': 2, 'reference/limits.html': 1.6, 'editing.html': 2, 'index.html': 1.3,
-    'reference/photo.html': 1.3}  // answers and knobs
-  const LATER = {'api/world.': .15, 'api/': .4, 'world/': .7}  // the names, and how the embedded model is made
+    'reference/photo.html': 1.3, 'solvers.html': 1.3}  // answers and knobs
+  const LATER = {'api/world.': .1, 'api/': .2, 'world/': .7, 'lab/': .7, 'app/': .7}  // lessons before names and studies
   const BASE = 5  // times the score for every word that is held
   const page = href => href.split('#')[0]
   const weigh = href => FIRST[page(href)] || LATER[Object.keys(LATER).find(start => href.startsWith(start))] || 1
@@ -31,7 +32,8 @@
         fields: ['title', 'section', 'text', 'code'], storeFields: ['title', 'section', 'text', 'href', 'kind'],
         tokenize: text => [...split(text).flatMap(word => [word, ...parts(word)]), ...joined(text)], processTerm: stem,
         searchOptions: {boost: {title: 5, section: 4, text: 1, code: .2}, tokenize: split,
-          boostDocument: (id, term, e) => weigh(e.href)*({page: 1.2, knob: 1.5}[e.kind] || 1)}})
+          boostDocument: (id, term, e) => weigh(e.href)*({page: 1.2, knob: 1.5}[e.kind] || 1)*
+            (e.section.startsWith('check_') ? .5 : 1)}})
       this.engine.addAll(sections)
     }
     // The sections for a query, those with more of its words first; another word for the same counts less
@@ -47,15 +49,17 @@
       }
       let found = ask(false)
       const unknown = wanted.filter(set => !found.some(hit => met(set, hit))).flat().map(stem)
-      if (unknown.length) found = ask(word => unknown.includes(word) && (word.length > 7 ? 2 : word.length > 3 && 1))
+      if (unknown.length) found = ask(word => unknown.includes(word) && (word.length > 6 ? 2 : word.length > 3 && 1))
       const inTitle = (set, hit) => {
         if (hit.href.startsWith('api/')) return 0
         const words = [...split(hit.title), ...joined(hit.title)].map(stem), at = set.findIndex(word => words.includes(stem(word)))
         return at < 0 ? 0 : at ? .2 : .4
       }
-      const phrase = hit => wanted.length > 1 && hit.text.toLowerCase().includes(query.trim().toLowerCase())
+      const within = text => ` ${split(text).join(' ')} `.includes(` ${asked.join(' ')} `)
+      const phrase = hit => wanted.length > 1 && within(hit.text)*(asked.length > 2 ? 2 : 1)
+      const headed = hit => wanted.length > 1 && hit.kind === 'part' && within(hit.section)
       const called = hit => hit.kind === 'knob' ? hit.section : hit.kind === 'page' ? hit.title : ''
-      const held = hit => same(called(hit), query.trim()) + phrase(hit) +
+      const held = hit => same(stem(called(hit)), stem(query.trim())) + phrase(hit) + headed(hit) +
         wanted.reduce((sum, set) => sum + met(set, hit) + inTitle(set, hit), 0)
       return found.map(hit => [hit.score*BASE**held(hit), hit]).sort(([a], [b]) => b - a).map(([, hit]) => hit)
     }
