@@ -508,13 +508,13 @@ def test_behind_a_button(browser, site, name):
 def test_files_that_do_not_come(visit, panel):
     "A file that is missing, or cut short, is said; at the next press all is well."
     v = visit()
-    cut = (panel/'decoder.onnx.gz').read_bytes()[:-100]
-    for answer, line in ((dict(status=404), 'decoder.onnx.gz cannot be fetched (404)'),
-                         (dict(status=200, body=cut), 'decoder.onnx.gz came cut short')):
-        v.page.context.route('**/decoder.onnx.gz*', lambda route: route.fulfill(**answer))
+    cut = (panel/'decoder.onnx.apart.gz').read_bytes()[:-100]
+    for answer, line in ((dict(status=404), 'decoder.onnx.apart.gz cannot be fetched (404)'),
+                         (dict(status=200, body=cut), 'decoder.onnx.apart.gz came cut short')):
+        v.page.context.route('**/decoder.onnx.apart.gz*', lambda route: route.fulfill(**answer))
         v.press('Invert')
         v.told(line)
-        v.page.context.unroute('**/decoder.onnx.gz*')
+        v.page.context.unroute('**/decoder.onnx.apart.gz*')
     v.press('Invert')
     v.told('Inverted')
 

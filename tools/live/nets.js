@@ -5,12 +5,20 @@ import {Tokenizer} from './words.js'
 export const NETS = ['text', 'encoder', 'decoder', 'unet']
 const ON_CARD = ['decoder', 'unet']   // what steps ask
 
-export const graphFile = name => `${name}.onnx.gz`
+export const graphFile = name => `${name}.onnx.apart.gz`
 
 export async function unzipped(bytes) {
   if (bytes[0] !== 0x1f || bytes[1] !== 0x8b) return bytes   // some servers unzip on the way
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream('gzip'))
   return new Uint8Array(await new Response(stream).arrayBuffer())
+}
+
+// The file whose even bytes stand before its odd ones
+export function together(bytes) {
+  const whole = new Uint8Array(bytes.length), evens = Math.ceil(bytes.length/2)
+  for (let i = 0; i < evens; i++) whole[2*i] = bytes[i]
+  for (let i = evens; i < bytes.length; i++) whole[2*(i - evens) + 1] = bytes[i]
+  return whole
 }
 
 // `ort` is onnxruntime-web, `facts` what stands in `model.json`, `read` gives the bytes of a file by its name; `card` is
@@ -20,7 +28,7 @@ export async function mkNet(ort, facts, read, card) {
   const tok = new Tokenizer(tokenizer), n = tok.n
   const sessions = {}
   for (const name of NETS) {
-    const bytes = await unzipped(await read(graphFile(name)))
+    const bytes = together(await unzipped(await read(graphFile(name))))
     const session = await ort.InferenceSession.create(bytes, {executionProviders: ['wasm']})
     sessions[name] = card && ON_CARD.includes(name) ? card.graph(bytes, session) : session
   }

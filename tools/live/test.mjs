@@ -10,7 +10,7 @@ import {Card, choose} from './card.js'
 import {weighed, whatChanged} from './changes.js'
 import {ddimPairs, ddimStep, guide, invert, mkAbar, stepsOf} from './engine.js'
 import {guidedFilter, outline, planes, restore, widened} from './masks.js'
-import {mkNet, unzipped} from './nets.js'
+import {mkNet, together, unzipped} from './nets.js'
 import {findThings} from './plan.js'
 import {randn} from './random.js'
 import {edit, giveBack} from './region.js'
@@ -34,6 +34,11 @@ test('the schedule and the times', () => {
   near(mkAbar(facts.schedule), numbers.abar, 1e-5)
   for (const [T, pairs] of numbers.pairs) assert.deepEqual(ddimPairs(facts.schedule, T), pairs)
   for (const [share, T, steps] of numbers.rounded) assert.equal(stepsOf(share, T), steps)
+})
+
+test('bytes that stood apart', () => {
+  for (const [apart, whole] of [['', ''], ['a', 'a'], ['acbd', 'abcd'], ['acebd', 'abcde']])
+    assert.equal(Buffer.from(together(Buffer.from(apart))).toString(), whole)
 })
 
 test('a step, and guidance', () => {
