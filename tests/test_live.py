@@ -221,10 +221,10 @@ BUILDS = dict(wasm=('ort.wasm.bundle.min.mjs', 'ort-wasm-simd-threaded.wasm.gz')
 
 @pytest.mark.parametrize('engine', BUILDS)
 def test_it_is_light(panel, engine):
-    "One build of the engine, the model and the pictures to choose from; sheets come when a scene is made."
+    "One build of the engine, the model, the pictures to choose from and the sheets of made scenes."
     others = [name for build, names in BUILDS.items() if build != engine for name in names]
-    first = [p for p in panel.iterdir() if p.suffix != '.webp' and p.name not in others]
-    size = sum(p.stat().st_size for p in first)
+    files = [p for p in panel.iterdir() if p.name not in others]
+    size = sum(p.stat().st_size for p in files)
     print(f'{engine}: {size/1e6:.1f} MB')
     assert size <= 25e6
 
@@ -309,6 +309,29 @@ def test_the_whole_way(visit, site, tmp_path):
     assert again.field('What it should show').input_value() == CAT.replace('red', 'blue')
     host = site.split('/app/')[0]
     assert not v.said and not [u[:80] for u in v.asked if not u.startswith((host, 'data:', 'blob:'))]
+
+
+def test_an_edit_inverts_first(visit):
+    "One press does both, and says below its button what it does."
+    v = visit()
+    v.field('What it should show').fill(CAT.replace('red', 'blue'))
+    v.press('Edit')
+    v.told('Inverting')
+    below = "() => document.querySelector('.live-status').parentElement.previousElementSibling.textContent"
+    assert v.page.evaluate(below).startswith('Edit')
+    v.told('Editing')
+    v.told('Done')
+    assert abs(v.pixels('.live-after') - v.pixels('.live-stage canvas')).max() > 20
+    assert v.page.locator('.live-chips button').first.inner_text() == CAT.split()[0]  # as after Invert
+    v.field('What it should show').fill(CAT.replace('red', 'green'))
+    v.press('Edit')
+    v.told('Editing')  # not inverted again
+    v.told('Done')
+    v.field('What the picture shows').fill('a cat')  # another caption: what was found is gone
+    v.press('Edit')
+    v.told('Inverting')
+    v.press('Cancel')
+    v.told('Stopped', 2)
 
 
 def test_stopped_and_started_again(visit):
@@ -482,10 +505,10 @@ def test_threads(browser, site):
     context = browser.new_context()
     page = context.new_page()
     page.goto(site + FEW)
-    page.get_by_text('Press Invert:').wait_for()
+    page.get_by_text('Press Invert to see').wait_for()
     page.wait_for_function('navigator.serviceWorker.ready.then(() => true)')
     page.reload()
-    page.get_by_text('Press Invert:').wait_for()
+    page.get_by_text('Press Invert to see').wait_for()
     assert page.evaluate('crossOriginIsolated')
     page.get_by_role('button', name='Invert').click()
     page.get_by_text('Inverted').wait_for(timeout=120_000)
@@ -501,7 +524,7 @@ def test_behind_a_button(browser, site, name):
     page.wait_for_load_state('networkidle')
     assert not [u for u in asked if u.endswith('model.json')]
     page.get_by_role('button', name='Try it here').click()
-    page.get_by_text('Press Invert:').wait_for()
+    page.get_by_text('Press Invert to see').wait_for()
     page.close()
 
 
@@ -645,7 +668,7 @@ def test_the_list_of_files_comes_cut_short(browser, site, panel):
     page.get_by_text('did not come whole').wait_for()
     page.unroute('**/model.json')
     page.get_by_role('button', name='Try again').click()
-    page.get_by_text('Press Invert:').wait_for()
+    page.get_by_text('Press Invert to see').wait_for()
     page.close()
 
 

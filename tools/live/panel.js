@@ -72,7 +72,7 @@
       this.caption = el('input', {type: 'text', class: 'form-control', maxLength: 400, autocomplete: 'off', onchange: () => this.changed()})
       this.target = el('input', {type: 'text', class: 'form-control', maxLength: 400, autocomplete: 'off', onchange: () => this.weighable()})
       this.go = el('button', {type: 'button', class: 'btn btn-primary', onclick: () => this.invert()}, 'Invert')
-      this.change = el('button', {type: 'button', class: 'btn btn-primary', disabled: true, onclick: () => this.edit()}, 'Edit')
+      this.change = el('button', {type: 'button', class: 'btn btn-primary', onclick: () => this.edit()}, 'Edit')
       this.stop = el('button', {type: 'button', class: 'btn btn-outline-secondary', hidden: true, onclick: () => this.cancel()}, 'Cancel')
       this.save = el('button', {type: 'button', class: 'btn btn-outline-secondary', disabled: true, onclick: () => this.download()}, 'Download')
       this.copy = el('button', {type: 'button', class: 'btn btn-outline-secondary', onclick: () => this.link()}, 'Copy link')
@@ -81,12 +81,13 @@
       this.bar = el('progress', {max: 1, value: 0, hidden: true, 'aria-label': 'Progress'})
       this.status = el('p', {class: 'live-status', role: 'status'})
       this.runs = el('p', {class: 'live-runs', role: 'status'})
+      this.news = el('div', {}, this.bar, this.status, this.stop)
       this.past = el('div', {class: 'live-past', role: 'group', 'aria-label': 'Edits so far'})
       this.box.replaceChildren(this.pictures(), el('div', {class: 'live-desk'},
-        el('div', {}, this.stage, this.labelled('Before and after', this.slide), this.chips),
-        el('div', {}, this.labelled('What the picture shows', this.caption), el('p', {}, this.go),
+        el('div', {}, this.stage, this.labelled('Before and after', this.slide, this.ends('edited', 'as it was')), this.chips),
+        el('div', {}, this.labelled('What the picture shows', this.caption), el('p', {class: 'live-row'}, this.go), this.news,
           this.labelled('What it should show', this.target), this.ideas, this.settings(),
-          el('p', {class: 'live-row'}, this.change, this.stop, this.save, this.copy), this.bar, this.status, this.runs)), this.past)
+          el('p', {class: 'live-row'}, this.change, this.save, this.copy), this.runs)), this.past)
       this.slide.parentElement.hidden = true
       this.painting()
     }
@@ -94,6 +95,8 @@
     range(name, min, max, step, value, heard = () => {}) {
       return el('input', {type: 'range', min: `${min}`, max: `${max}`, step: `${step}`, value: `${value}`, 'aria-label': name, oninput: heard})
     }
+    // What a slider's two ends are
+    ends(...names) { return el('span', {class: 'live-ends', 'aria-hidden': 'true'}, ...names.map(name => el('span', {}, name))) }
     // A slider that shows its number
     knob(name, ...numbers) {
       const shown = el('output', {}, `${numbers.at(-1)}`)
@@ -197,7 +200,7 @@
       const idea = text => el('button', {type: 'button', onclick: () => { this.target.value = text; this.weighable() }}, text)
       this.ideas.replaceChildren(...scene.edits.map(idea))
       this.weighable()
-      this.say('Press Invert: the picture is walked back to noise.')
+      this.say('Press Invert to see where each word looks, or Edit at once.')
     }
     // A file of pictures, loaded once; what went wrong is tried again
     sheet(name) {
@@ -239,7 +242,7 @@
           draw(this.before, drawScene(ground, standing, style, part(chance, +view, 0, SIDE, planesOf)))
           this.stranger(captionOf(things, join, place, style))
           this.drawn = drawn
-          this.say('Press Invert: the picture is walked back to noise.')
+          this.say('Press Invert to see where each word looks, or Edit at once.')
         }
       })
     }
@@ -274,7 +277,7 @@
         return () => {
           fit(this.before, picture)
           this.stranger('')
-          this.say('Say what the picture shows, in words that the model knows, and press Invert.')
+          this.say('Say what the picture shows, in words that the model knows, and press Invert, or say what it should show, and press Edit.')
         }
       })
     }
@@ -282,7 +285,7 @@
     changed() {
       this.cancel()
       this.maps = null
-      this.change.disabled = this.save.disabled = true
+      this.save.disabled = true
       this.after.hidden = this.light.hidden = true
       this.slide.parentElement.hidden = true
       this.chips.replaceChildren()
@@ -384,8 +387,7 @@
     }
     busy(on) {
       this.bar.hidden = this.stop.hidden = !on
-      this.go.disabled = on
-      this.change.disabled = on || !this.maps
+      this.go.disabled = this.change.disabled = on
     }
     cancel() {
       if (!this.waiting) return
@@ -405,30 +407,39 @@
       return true
     }
 
+    // Says below `button`, on a phone beside the finger, how far the work has come
+    safelyAt(button, work) {
+      button.parentElement.after(this.news)
+      return this.safely(work)
+    }
     invert() {
-      return this.safely(async () => {
-        const caption = this.caption.value.trim()
-        if (!caption) throw new Error('say what the picture shows')
-        this.changed()
-        this.doing = 'Inverting'
-        const found = await this.ask('invert', {pixels: toPixels(this.before), caption, T: +this.knobs.steps.value})
-        Object.assign(this, {maps: found.words, hw: found.hw})
-        this.busy(false)
-        const chip = (word, i) => el('button', {type: 'button', 'aria-pressed': 'false', onclick: () => this.lightUp(i)}, word)
-        this.chips.replaceChildren(...found.words.map(({word}, i) => chip(word, i)))
-        if (!this.target.value) this.target.value = caption
+      return this.safelyAt(this.go, async () => {
+        const found = await this.walk()
+        if (!this.target.value) this.target.value = this.caption.value.trim()
         this.weighable()
         this.say(this.remark(found.unknown) || 'Inverted. Press a word to see where it looks; change the words below, and press Edit.')
       })
     }
+    // The way back to noise, and where every word looked
+    async walk() {
+      const caption = this.caption.value.trim()
+      if (!caption) throw new Error('say what the picture shows')
+      this.changed()
+      this.doing = 'Inverting'
+      const found = await this.ask('invert', {pixels: toPixels(this.before), caption, T: +this.knobs.steps.value})
+      Object.assign(this, {maps: found.words, hw: found.hw})
+      const chip = (word, i) => el('button', {type: 'button', 'aria-pressed': 'false', onclick: () => this.lightUp(i)}, word)
+      this.chips.replaceChildren(...found.words.map(({word}, i) => chip(word, i)))
+      return found
+    }
     edit() {
-      return this.safely(async () => {
+      return this.safelyAt(this.change, async () => {
         const target = this.target.value.trim()
         if (!target) throw new Error('say what the picture should show')
-        const knobs = this.chosen()
+        const knobs = this.chosen(), start = performance.now()
+        if (!this.maps) await this.walk()
         this.lightUp(null)
         this.doing = 'Editing'
-        const start = performance.now()
         const found = await this.ask('edit', {target, knobs})
         this.showAfter(found.picture)
         this.toStage()
