@@ -124,8 +124,8 @@ def test_reading_order(on):
     bar = hrefs(page, '#quarto-sidebar a[href]')
     assert sorted(bar) == sorted(f'{p}.html' for p in [*PAGES, 'api/index'])
     sections = page.locator('.sidebar-item-section > .sidebar-item-container .menu-text').all_inner_texts()
-    assert sections == ['Learn', 'Faster, and other ways', 'Laboratory', 'The embedded model', 'App', 'Reference',
-                        'Helpers']
+    assert sections == ['Learn', 'Use it', 'Faster, and other ways', 'Laboratory', 'The embedded model', 'App',
+                        'Reference', 'Helpers']
     lessons = [p for p in bar if p not in ('index.html', 'api/index.html')]
     assert hrefs(page, '.map a') == lessons, 'the map and the sidebar differ'
     for here, there in zip(bar, bar[1:]):
