@@ -76,6 +76,7 @@ def word_maps(maps:dict, # From layer to maps, (b,hw,n)
     picked = [m[...,tokens] for m in cross if m.shape[-2]==size]
     return torch.stack([fold(m, hw).sum(1) for m in picked]).mean(0)
 
+# %% ../nbs/60_attention.ipynb #47d40c05
 def mean_maps(steps:list # From `AttentionStore.steps`
     )->dict: # From layer to maps (b,hw,n)
     "Average the stored maps over steps."

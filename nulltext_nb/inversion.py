@@ -37,7 +37,7 @@ def guided_eps(pipe, # From `load_pipe` or `ready`
     eps_u, eps_c = eps_theta(pipe, torch.cat([z_t,z_t]), t, both).chunk(2)
     return guide(eps_u, eps_c, w)
 
-# %% ../nbs/30_inversion.ipynb #23f389c2
+# %% ../nbs/30_inversion.ipynb #23f389b1
 def phi_at(phis, # None, one embedding, (b,n,d), or one per step, (T,b,n,d) or a list
            i:int # Number of the step
     )->torch.Tensor: # (b,n,d), or None
@@ -45,6 +45,7 @@ def phi_at(phis, # None, one embedding, (b,n,d), or one per step, (T,b,n,d) or a
     if phis is None or (torch.is_tensor(phis) and phis.ndim==3): return phis
     return phis[i]
 
+# %% ../nbs/30_inversion.ipynb #23f389c2
 @torch.no_grad()
 def sample(pipe, # From `load_pipe` or `ready`
            z_T:torch.Tensor, # Noise, (b,c,h,w)

@@ -89,6 +89,7 @@ def step_coef(abar_t, # Share of signal where we are, scalar
     A = (abar_s/abar_t)**0.5
     return A, (1-abar_s)**0.5 - A*(1-abar_t)**0.5
 
+# %% ../nbs/20_scheduler.ipynb #e1e838fa
 def noise_between(z_t:torch.Tensor, # Where a step starts, (b,c,h,w)
                   z_s:torch.Tensor, # Where it ends, (b,c,h,w)
                   abar_t, # Share of signal where it starts, scalar

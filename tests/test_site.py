@@ -601,6 +601,10 @@ def test_what_is_folded(browser, docs):
     assert not page.locator('#the-loop').is_visible()
     page.evaluate("location.hash = '#the-loop'")
     page.locator('#the-loop').wait_for(state='visible')
+    told = page.locator('#for-how-long > details.more')
+    assert told.locator('table.pictures').count() and not told.locator('table.pictures').is_visible()
+    told.locator('summary').first.click()
+    assert told.locator('table.pictures').is_visible()
     page.close()
 
 
@@ -868,16 +872,25 @@ def test_every_edit(browser, docs):
     figure = page.locator('figure[data-gallery]')
     assert not [url for url in asked if url.endswith(('/gallery/gallery.js', '/source.webp'))]
     figure.get_by_role('button', name='See every edit').click()
-    edits, kinds, methods = [figure.locator(s) for s in ('ul.edits li', 'select', 'tbody th button')]
+    edits, kinds, methods = [figure.locator(s) for s in ('ul.edits li', '#edit-kind', 'tbody th button')]
+    more = figure.get_by_role('button', name='more', exact=False).last
     edits.first.wait_for()
+    assert edits.count() == 12
+    worst = edits.first.inner_text()
+    figure.locator('#edit-order').select_option(label='best first')
+    assert edits.first.inner_text() != worst
+    while more.is_visible(): more.click()
     every, label = edits.count(), methods.last.inner_text()
+    assert every > 100
     kinds.select_option(index=1)
     kind = kinds.input_value()
     methods.last.click()
+    if more.is_visible(): more.click()
     assert 0 < edits.count() < every and f'{label}: {edits.count()} edits' in figure.inner_text()
     assert all(told.startswith(f'{kind}: ') for told in edits.locator('strong').all_inner_texts())
     assert edits.first.locator('.picture').nth(1).get_attribute('aria-label').startswith(label)
     kinds.select_option(index=0)
+    while more.is_visible(): more.click()
     assert edits.count() == every and methods.last.get_attribute('aria-pressed') == 'true'
     page.wait_for_load_state('networkidle')
     assert not failed

@@ -149,6 +149,24 @@ def fold_solutions(html):
     return ''.join(parts) + html[done:]
 
 
+def end_of_mark(html, start # Behind the mark
+    ):
+    "Where what a mark folds ends: at `<!-- end of more -->`, or with the section."
+    deep = 0
+    for m in re.compile(r'<section\b|</section>|<!-- end of more -->').finditer(html, start):
+        if not deep and m[0] != '<section': return m.start()
+        deep += {'<section': 1, '</section>': -1}.get(m[0], 0)
+
+
+def fold_marked(html):
+    "What a page has behind `<!-- more: A LINE -->` opens behind that line."
+    while m := re.search(r'<!-- more: (.*?) -->', html):
+        end = end_of_mark(html, m.end())
+        fold = f'<details class="more"><summary>{m[1]}</summary>'
+        html = html[:m.start()] + fold + html[m.end():end] + '</details>\n' + html[end:]
+    return html.replace('<!-- end of more -->', '')
+
+
 def link_repository(html):
     "The bar leads to the repository, whose address the link for issues has."
     if not (found := re.search(r'href="([^"]*)/issues/new"', html)): return html
@@ -240,7 +258,8 @@ def mend(html, # A rendered page
     # A wide listing scrolls by the arrow keys
     html = html.replace('<pre class="sourceCode', '<pre tabindex="0" class="sourceCode')
     html = re.sub(r'<pre>(?=<code)', '<pre tabindex="0">', html)
-    html = fold_solutions(fold_library(open_reference(link_repository(one_theme(say_it_stands_still(html))))))
+    html = open_reference(link_repository(one_theme(say_it_stands_still(html))))
+    html = fold_marked(fold_solutions(fold_library(html)))
     html = even_rows(mark_tables(html))
     return hang(make_room_for_results(make_room_for_pictures(make_room(html))))
 

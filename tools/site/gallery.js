@@ -4,6 +4,7 @@
   const base = new URL('gallery/', document.currentScript.src)
   const figure = document.querySelector('main figure[data-gallery]')
   if (!figure) return
+  const AT_ONCE = 12, BY = ['edits seen', 'kept', 'inside']
   const make = (tag, given = {}, ...inside) => {
     const e = Object.assign(document.createElement(tag), given)
     e.append(...inside)
@@ -37,17 +38,45 @@
   // ---- The choices
   const start = data => {
     const kinds = make('select', {id: 'edit-kind'}, ...Object.keys(data.tables).map(kind => make('option', {}, kind)))
-    const choice = make('p', {}, make('label', {htmlFor: 'edit-kind', textContent: 'Edits of '}), kinds)
+    const ways = ['worst first', 'best first', 'as listed'].map(way => make('option', {}, way))
+    const orders = make('select', {id: 'edit-order'}, ...ways)
+    const choice = make('p', {}, make('label', {htmlFor: 'edit-kind', textContent: 'Edits of '}), kinds,
+      make('label', {htmlFor: 'edit-order', textContent: ' in order: '}), orders)
     const means = make('div'), said = make('p', {ariaLive: 'polite'}), list = make('ul', {className: 'edits'})
+    const more = make('button', {type: 'button', className: 'door', textContent: `${AT_ONCE} more`})
     const names = Object.fromEntries(Object.entries(data.methods).map(([name, {label}]) => [label, name]))
     let chosen = Object.keys(data.methods)[0]
     const numbers = () => data.pairs.map((pair, i) => i)
       .filter(i => kinds.selectedIndex === 0 || data.pairs[i].kind === kinds.value)
+    let waiting = []
+    const add = () => {
+      list.append(...waiting.splice(0, AT_ONCE).map(i => edit(data, chosen, i)))
+      more.hidden = !waiting.length
+    }
+    // Worst or best: what the judge has seen, then what was kept, then the distance to the truth inside the edit
+    const sorted = all => {
+      const rows = data.methods[chosen].values, sign = orders.selectedIndex === 0 ? 1 : -1
+      if (orders.selectedIndex === 2) return all
+      const number = x => Number.isNaN(parseFloat(x)) ? Infinity*sign : parseFloat(x)  // what was not measured comes last
+      const ranks = BY.map(name => data.heads.findIndex(head => head.startsWith(name))).filter(k => k >= 0)
+      return [...all].sort((a, b) => {
+        const k = ranks.find(j => number(rows[a][j]) !== number(rows[b][j]))
+        return k === undefined ? a - b : sign*(number(rows[a][k]) - number(rows[b][k]))
+      })
+    }
     const show = () => {
       means.querySelectorAll('tbody button').forEach(b => { b.ariaPressed = b.value === chosen })
-      list.replaceChildren(...numbers().map(i => edit(data, chosen, i)))
-      said.textContent = `${data.methods[chosen].label}: ${list.children.length} edits`
+      waiting = sorted(numbers())
+      said.textContent = `${data.methods[chosen].label}: ${waiting.length} edits`
+      list.replaceChildren()
+      add()
     }
+    more.addEventListener('click', () => {
+      const at = list.children.length
+      add()
+      Object.assign(list.children[at], {tabIndex: -1}).focus({preventScroll: true})  // the keyboard goes on from here
+    })
+    orders.addEventListener('change', show)
     const count = () => {
       means.innerHTML = data.tables[kinds.value]
       sortable(means.querySelector('table'))
@@ -60,7 +89,7 @@
       show()
     }
     kinds.addEventListener('change', count)
-    figure.replaceChildren(choice, means, said, list)
+    figure.replaceChildren(choice, means, said, list, more)
     count()
     kinds.focus({preventScroll: true})
   }
