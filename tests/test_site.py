@@ -876,9 +876,9 @@ def test_every_edit(browser, docs):
     more = figure.get_by_role('button', name='more', exact=False).last
     edits.first.wait_for()
     assert edits.count() == 12
-    worst = edits.first.inner_text()
+    worst = edits.first.text_content()
     figure.locator('#edit-order').select_option(label='best first')
-    assert edits.first.inner_text() != worst
+    assert edits.first.text_content() != worst
     while more.is_visible(): more.click()
     every, label = edits.count(), methods.last.inner_text()
     assert every > 100
