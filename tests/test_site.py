@@ -863,6 +863,31 @@ def test_table_is_sorted(on):
         assert told == ('descending' if down else 'ascending')
 
 
+def test_table_turns_its_columns(browser, docs):
+    "On a phone a wide table shows what fits beside its first column; buttons turn to each of the others, or to all."
+    page = browser.new_page(viewport=PHONE, reduced_motion='reduce')
+    page.goto((docs/'lab'/'edits.html').as_uri())
+    table, bar = page.locator('table.results').first, page.locator('.leaf').first
+    on, every = bar.get_by_role('button', name='the next columns'), bar.get_by_role('button').last
+    shown = table.locator('thead th').locator('visible=true')
+    def heads(): return shown.evaluate_all('ths => ths.map(t => t.cellIndex)')
+    def fits(): return table.evaluate('t => t.scrollWidth <= t.parentElement.clientWidth + 1')
+    seen = set(heads())
+    assert {'background', 'edits seen'} <= {h.split(',')[0] for h in table.locator('thead button').all_inner_texts()}
+    while on.is_enabled():
+        assert fits() and 1 < len(heads()) < 6
+        on.click()
+        assert heads()[0] == 0
+        seen |= set(heads())
+    assert seen == set(range(table.locator('thead th').count()))
+    every.click()
+    assert set(heads()) == seen and not fits()
+    page.set_viewport_size(COLUMN)
+    page.wait_for_function("document.querySelector('.leaf').hidden")
+    assert set(heads()) == seen
+    page.close()
+
+
 def test_every_edit(browser, docs):
     "Pictures come when they are asked for; a kind and a method are chosen, and the edits shown are theirs."
     page, asked, failed = browser.new_page(viewport=COLUMN, reduced_motion='reduce'), [], []

@@ -51,6 +51,64 @@
   window.sortable = sortable
   $$('main table.results').forEach(sortable)
 
+  // ---- On a phone a wide table of results shows as many columns as fit beside the first; buttons turn to the next ones
+  const phone = matchMedia('(max-width: 575px)'), LEAVES = 48  // no button for what a little scrolling shows
+  const FIRST = /^(edits seen|background)/  // whether an edit succeeds, and what it leaves alone: seen first
+  const button = (text, label, press) => {
+    const made = document.createElement('button')
+    Object.assign(made, {type: 'button', textContent: text, onclick: press})
+    if (label) made.setAttribute('aria-label', label)
+    return made
+  }
+  const leaf = table => {
+    const box = table.parentElement, heads = [...table.tHead.rows[0].cells]
+    const bar = document.createElement('p'), told = document.createElement('output')
+    let parts = [], at = 0
+    const show = () => {
+      const part = parts[at]
+      for (const row of table.rows) [...row.cells].forEach((cell, i) => { cell.hidden = part && i && !part.includes(i) })
+      bar.hidden = !parts.length
+      back.disabled = !part || at === 0
+      on.disabled = !part || at === parts.length - 1
+      told.textContent = part ? `${at + 1} of ${parts.length} · ${heads.length - 1} columns` : `all ${heads.length - 1} columns`
+      all.textContent = part ? 'all' : 'fewer'
+      box.scrollLeft = 0
+      look(box)
+    }
+    const split = () => {
+      const widths = heads.map(head => head.offsetWidth), room = box.clientWidth - widths[0]
+      const order = [...widths.keys()].slice(1), found = []
+      const later = i => !FIRST.test(heads[i].textContent.trim())
+      order.sort((a, b) => later(a) - later(b))
+      let left = 0
+      order.forEach(i => {
+        if (widths[i] > left) { found.push([]); left = room }
+        found.at(-1).push(i)
+        left -= widths[i]
+      })
+      return found
+    }
+    const back = button('‹', 'the columns before', () => { at -= 1; show() })
+    const on = button('›', 'the next columns', () => { at += 1; show() })
+    const all = button('all', '', () => { at = at < 0 ? 0 : -1; show() })
+    const fit = () => {
+      parts = []
+      at = 0
+      show()
+      if (!phone.matches || table.scrollWidth - box.clientWidth < LEAVES || !box.clientWidth) return
+      parts = split()
+      show()
+    }
+    bar.className = 'leaf'
+    bar.append(back, told, on, all)
+    box.before(bar)
+    fit()
+    phone.addEventListener('change', fit)
+    let wide = box.clientWidth  // it unfolds, or the phone is turned
+    new ResizeObserver(() => { if (box.clientWidth !== wide) { wide = box.clientWidth; fit() } }).observe(box)
+  }
+  $$('main .scroll > table.results').filter(table => table.tHead).forEach(leaf)
+
   // ---- The panels beside the text: the site's pages, and this page's contents; on a small screen one opens at a time
   const sidebar = $('#quarto-sidebar'), contents = $('#quarto-margin-sidebar'), glass = $('#quarto-sidebar-glass')
   const top = part => part.getBoundingClientRect().top
