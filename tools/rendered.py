@@ -258,6 +258,7 @@ def mend(html, # A rendered page
     # A wide listing scrolls by the arrow keys
     html = html.replace('<pre class="sourceCode', '<pre tabindex="0" class="sourceCode')
     html = re.sub(r'<pre>(?=<code)', '<pre tabindex="0">', html)
+    html = re.sub(r'<code>(?=--[^<]{1,24}</code>)', '<code class="option">', html)  # no line breaks behind its hyphens
     html = open_reference(link_repository(one_theme(say_it_stands_still(html))))
     html = fold_marked(fold_solutions(fold_library(html)))
     html = even_rows(mark_tables(html))
