@@ -4,7 +4,7 @@ A process imports once and forks for every attempt. Half of the attempts die by 
 while they write: at a random byte of a file, by a limit that the kernel enforces, or at a call of fsync or replace.
 Prints, as JSON, for each job how many died in which way, and how many had something to go on from.
 """
-import json, os, random, resource, shutil, signal, sys, time, traceback
+import json, os, random, resource, shutil, signal, sys, threading, time, traceback
 from functools import partial, wraps
 from itertools import cycle, islice
 from pathlib import Path
@@ -14,6 +14,7 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
+from tqdm import tqdm
 
 from nulltext_nb import cli, pipeline, resume
 from nulltext_nb.editing import Inversion, invert
@@ -22,6 +23,7 @@ from nulltext_nb.lab import queue
 from nulltext_nb.world.learner import fit, load_checkpoint, mk_learner
 
 SOURCE, TARGET = 'a cat on grass', 'a dog on grass'
+tqdm.set_lock(threading.RLock())  # one process's own: tqdm's is shared by forks, and who is killed never gives it back
 
 
 # ---- Ways to die
