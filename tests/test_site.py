@@ -382,10 +382,10 @@ def test_contents_stay(browser, docs):
     "The list beside a page is hidden by what can be seen over it, and by nothing else."
     page = browser.new_page(viewport=COLUMN, reduced_motion='reduce')
     page.goto((docs/'nulltext.html').as_uri())
-    covered = """() => { const list = document.querySelector('#TOC').getBoundingClientRect()
-        return [...document.querySelectorAll('main .wide')].filter(e => e.checkVisibility()).some(e => {
-            const b = e.getBoundingClientRect()
-            return b.right > list.left && b.top < list.bottom && b.bottom > list.top }) }"""
+    covered = """() => { const box = e => e.getBoundingClientRect()
+        const lists = [...document.querySelector('#quarto-margin-sidebar').children].map(box)
+        return [...document.querySelectorAll('main .wide')].filter(e => e.checkVisibility()).map(box).some(b =>
+            lists.some(list => b.right > list.left && b.top < list.bottom && b.bottom > list.top)) }"""
     faint = 'dark => +getComputedStyle(document.querySelector("#quarto-margin-sidebar")).opacity === +!dark'
     seen = set()
     for y in range(0, 9000, 300):
@@ -477,7 +477,7 @@ ASKED = {  # of the search, and a page that the first three must lead to
     'negative prompt': 'methods', 'mask': 'masks', 'does it work with sdxl': 'reference/questions',
     'lora': 'pipeline', 'Region': 'api/region', 'keep the background': 'region', 'erase': 'region',
     'promt': 'prompt2prompt', 'nul text': 'nulltext', 'resume': 'resume', 'guidence': 'inversion',
-    'what is w': 'reference/questions', 'T4 colab': 'reference/questions', 'video': 'reference/questions',
+    'what is w': 'reference/questions', 'T4 colab': 'reference/photo', 'video': 'reference/questions',
     'cost': 'solvers', 'solver': 'solvers', 'apple mps': 'api/pipeline', 'intsall': 'index'}
 FIRST = {'guidance scale': 'inversion', 'negative prompt': 'methods', 'cost': 'solvers', 'seed': 'editing',
          'solver': 'solvers', 'intsall': 'index'}  # and one that the first must
@@ -699,6 +699,7 @@ def test_before_and_after(on):
 @pytest.mark.parametrize('name', ['app/show', 'inversion', 'editing'])
 def test_slider_through_steps(on, name):
     page = on(name)
+    page.evaluate("document.querySelectorAll('details.more').forEach(fold => { fold.open = true })")
     fig = figures(page, '> output').first
     slider = fig.locator('input')
     def shown(): return [i.get_attribute('alt') for i in fig.locator('img').all() if i.is_visible()]
