@@ -247,6 +247,10 @@ def test_reference_shows_examples_and_refusals(docs):
     entry = page.find(id='edit')
     said = entry.get_text()
     assert "load_pipe()" in said and 'ValueError' in said and 'Used on' in said
+    refused = entry.select_one('details.raises').get_text(' ')
+    assert 'is in neither caption' in refused and 'region is empty' in refused, 'what deeper functions refuse'
+    tables = [[td.get_text() for td in t.select('tbody td:first-child')] for t in entry.select('table')]
+    assert [t[0] for t in tables] == ['pipe', 'free', 'kind'] and tables[0][-1] == 'returns', 'knobs by who takes them'
     assert entry.select_one('td a[href="store.html#Inversion.load"]'), 'names in the table are links'
 
 

@@ -1,6 +1,7 @@
 "What a function refuses: the errors that it and the checks at its door raise, read from the code."
 import ast, inspect, re
 from dataclasses import is_dataclass
+from functools import cache
 from textwrap import dedent
 
 
@@ -13,12 +14,13 @@ def told(node # What an error is given
     return ''
 
 
+@cache
 def calls(fn):
-    "The calls and the `raise`s of a function, in the order of the code."
-    tree = ast.parse(dedent(inspect.getsource(fn)))
-    nodes = (n.exc if isinstance(n, ast.Raise) else n for n in ast.walk(tree) if isinstance(n, (ast.Raise, ast.Call)))
-    seen = {id(n): n for n in nodes if isinstance(n, ast.Call)}
-    return sorted(seen.values(), key=lambda n: (n.lineno, n.col_offset))
+    "What a function calls, raises or hands on, as nodes in the order of the code."
+    nodes = [*ast.walk(ast.parse(dedent(inspect.getsource(fn))))]
+    named = {id(n.func) for n in nodes if isinstance(n, ast.Call)}
+    used = [n for n in nodes if isinstance(n, ast.Call) or isinstance(n, ast.Name) and id(n) not in named]
+    return sorted(used, key=lambda n: (n.lineno, n.col_offset))
 
 
 def promised(fn):
@@ -27,22 +29,34 @@ def promised(fn):
     return found and (found[1], found[2].rstrip('.'))
 
 
+def code_of(x # A function, or a class, which is called
+    ):
+    "The function of this package that runs when `x` is called, or None."
+    begins = '__post_init__' if is_dataclass(x) else '__init__'
+    fn = inspect.unwrap(vars(x).get(begins) if inspect.isclass(x) else x)
+    return fn if inspect.isfunction(fn) and fn.__module__.startswith('nulltext_nb') else None
+
+
 def raised(sym,   # A function or class
            within=() # Those that are being read
     ):
-    "(error, when) of everything that `sym` raises itself, and of the checks that it calls."
-    begins = '__post_init__' if is_dataclass(sym) else '__init__'
-    fn = inspect.unwrap(vars(sym).get(begins) if inspect.isclass(sym) else sym)
-    if not inspect.isfunction(fn) or fn in within: return []
-    known, out = inspect.getclosurevars(fn).globals, []
-    for call in calls(fn):
-        name = call.func.id if isinstance(call.func, ast.Name) else ''
-        called = inspect.unwrap(known.get(name)) if inspect.isfunction(known.get(name)) else None
-        if name == 'check': out.append(('ValueError', told(call.args[1])))
-        elif name.endswith(('Error', 'Exception')) and call.args: out.append((name, told(call.args[0])))
-        elif called and name.startswith('check_') and (given := [t for a in call.args[1:] if ': ' in (t := told(a))]):
-            out += [('ValueError', text) for text in given]
-        elif called and called.__module__ == fn.__module__ and name.startswith(('_', 'check_')):
-            out += raised(called, (*within, fn)) or [promised(called) or ('', '')]
-        elif called and (said := promised(called)): out.append((said[0], f'{said[1]} (`{name}`)'))
-    return list(dict.fromkeys((error, when) for error, when in out if when))
+    "(error, when, module) of everything that `sym` raises, and what it calls and hands arguments on to."
+    fn = code_of(sym)
+    if fn is None or fn in within: return []
+    known, home, out = inspect.getclosurevars(fn).globals, fn.__module__, []
+    for node in calls(fn):
+        is_call = isinstance(node, ast.Call)
+        args, func = (node.args, node.func) if is_call else ([], node)
+        name = func.id if isinstance(func, ast.Name) else ''
+        called = known.get(name)
+        if not callable(called) or inspect.isclass(called) and not is_call or not code_of(called): called = None
+        if is_call and name == 'check': out.append(('ValueError', told(args[1]), home))
+        elif args and name.endswith(('Error', 'Exception')): out.append((name, told(args[0]), home))
+        elif called and name.startswith('check_') and (given := [t for a in args[1:] if ': ' in (t := told(a))]):
+            out += [('ValueError', text, home) for text in given]
+        elif called and (said := promised(called)) and name[0] != '_':
+            out.append((said[0], f'{said[1]} (`{name}`)', home))
+        elif called and (found := raised(called, (*within, fn))): out += found
+        elif called and (said := promised(called)): out.append((*said, home))
+    if passed_on := getattr(fn, '__delwrap__', None): out += raised(passed_on, (*within, fn))
+    return list(dict.fromkeys((error, when, where) for error, when, where in out if when))

@@ -136,21 +136,43 @@ def linked(text, places):
     return re.sub(r'(?<![\[`])`([A-Za-z][\w.]*)`(?![\]`])', link, text)
 
 
-def arguments(known, places):
-    "The table of arguments and of the result, as `typed` knows them."
+def sources(sym, known):
+    "Whose arguments `known` holds: its own under '', then those that it hands on, under the name of who takes them."
+    fn, title, out = inspect.unwrap(sym.__init__ if inspect.isclass(sym) else sym), '', {}
+    while getattr(fn, '__delwrap__', None):
+        own = {*fn.__code__.co_varnames[:fn.__code__.co_argcount]}
+        out |= {name: title for name in known if name in own and name not in out}
+        fn = inspect.unwrap(fn.__delwrap__)
+        title = fn.__qualname__.removesuffix('.__init__')
+    return {name: '' if name == 'return' else out.get(name, title) for name in known}
+
+
+def arguments(sym, known, places):
+    "Tables of the arguments and of the result, as `typed` knows them: one for each that takes them."
     def row(name, kind, shape, default, told):
         first = 'returns' if name == 'return' else f'`{name}`'
         default = '' if name == 'return' else 'required' if default is EMPTY else f'`{default_text(default)}`'
         what = ' '.join(filter(None, [kind and f'`{kind}`', shape]))
         return [first, what, default, linked(told, places)]
-    rows = [row(name, *facts) for name, facts in known.items() if name != 'return' or facts[0] or facts[3]]
-    return table(rows, ['Parameter', 'Type, shape', 'Default', 'Description'])
+    groups, shown = {}, {n: facts for n, facts in known.items() if n != 'return' or facts[0] or facts[3]}
+    for name, title in sources(sym, known).items():
+        if name in shown: groups.setdefault(title, []).append(row(name, *shown[name]))
+    def part(title, rows):
+        there = f'<a href="../{places[title]}"><code>{title}</code></a>' if title in places else f'<code>{title}</code>'
+        head = f'<p class="label">Knobs of {there}, given by name</p>\n\n' if title else ''
+        return head + table(rows, ['Parameter', 'Type, shape', 'Default', 'Description'])
+    return '\n\n'.join(part(*group) for group in groups.items())
 
 
 def refusals(sym, places):
-    "What `sym` raises, and when: a list, folded if it is long."
-    found = raised(sym)
-    told = '\n'.join(f'- `{error}`: {linked(when, places)}' for error, when in found)
+    "What `sym` raises, and when: a list, folded if it is long; what others refuse for it by their modules."
+    found, groups, own = {}, {'': []}, inspect.getmodule(sym)
+    for error, when, where in raised(sym): found.setdefault((error, when), where)
+    for (error, when), where in found.items():
+        there = where.split('.', 1)[1]
+        head = '' if where == own.__name__ else f'In [`{there}`](/{FOLDER}/{there}.html):\n\n'
+        groups.setdefault(head, []).append(f'- `{error}`: {linked(when, places)}')
+    told = '\n\n'.join(head + '\n'.join(lines) for head, lines in groups.items() if lines)
     if len(found) <= REASONS: return found and f'<p class="label">Raises</p>\n\n{told}'
     errors = ', '.join(f'<code>{error}</code>' for error in dict.fromkeys(error for error, _ in found))
     return f'<details class="raises"><summary>Raises {errors}: {len(found)} reasons</summary>\n\n{told}\n\n</details>'
@@ -174,7 +196,7 @@ def described(sym, # A function, class or method
     link = f'<a class="source{" sub"*(level > 2)}" href="{git}/{file}.py#L{line_of(sym)}">source</a>'
     parts = [link, f'{"#"*level} {name} {{#{name}}}']
     if known or not inspect.isclass(sym): parts.append(f'```python\n{signature(sym, known)}\n```')
-    parts += [linked(doc(sym), there), arguments(known, there), refusals(sym, there)]
+    parts += [linked(doc(sym), there), arguments(sym, known, there), refusals(sym, there)]
     code, page = example(name, short(mod), nbs)
     if code:
         label = f'Example, with the variables of the page {page}' if page else 'Example'
