@@ -482,9 +482,15 @@ ASKED = {  # of the search, and a page that the first three must lead to
     'lora': 'pipeline', 'Region': 'api/region', 'keep the background': 'region', 'erase': 'region',
     'promt': 'prompt2prompt', 'nul text': 'nulltext', 'resume': 'resume', 'guidence': 'inversion',
     'what is w': 'reference/questions', 'T4 colab': 'reference/photo', 'video': 'reference/questions',
-    'cost': 'solvers', 'solver': 'solvers', 'apple mps': 'api/pipeline', 'intsall': 'index'}
-FIRST = {'guidance scale': 'inversion', 'negative prompt': 'methods', 'cost': 'solvers', 'seed': 'editing',
-         'solver': 'solvers', 'intsall': 'index'}  # and one that the first must
+    'cost': 'solvers', 'solver': 'solvers', 'apple mps': 'api/pipeline', 'intsall': 'index', 'how to start': 'index',
+    'upload image': 'reference/photo', 'mac m1': 'reference/questions', 'windows': 'reference/questions',
+    'make it a painting': 'editing', 'blurry result': 'reference/limits', 'cfg': 'inversion', 'cite': 'index',
+    'train the model': 'world/training', 'dataset': 'world/data', 'api': 'api/index', 'inpainting': 'editing',
+    'edit function parameters': 'api/editing', 'size must be multiple': 'editing', 'colab disconnect': 'reference/photo'}
+FIRST = {'how to start': 'index', 'upload image': 'reference/photo', 'mac m1': 'reference/questions', 'cite': 'index',
+         'blurry result': 'reference/limits', 'cfg': 'inversion', 'api': 'api/index', 'cost': 'solvers',
+         'guidance scale': 'inversion', 'negative prompt': 'methods', 'seed': 'editing', 'solver': 'solvers',
+         'intsall': 'index'}  # and one that the first must
 
 
 def ask(page, query):

@@ -15,6 +15,28 @@
   const FIRST = {'reference/questions.html': 2, 'reference/limits.html': 1.6, 'editing.html': 2, 'index.html': 1.3,
     'reference/photo.html': 1.3, 'solvers.html': 1.3}  // answers and knobs
   const LATER = {'api/world.': .1, 'api/': .2, 'world/': .7, 'lab/': .7, 'app/': .7}  // lessons before names and studies
+  const DOORS = {  // where to go for what is asked in other words than the pages use; of several, most words win
+    'index.html#ten-lines': ['start', 'begin', 'beginner', 'hello', 'example', 'usage', 'tutorial'],
+    'index.html#citation': ['cite', 'bibtex', 'paper'],
+    'index.html': ['contribute', 'contributing', 'github', 'source code', 'report issue', 'bug'],
+    'reference/photo.html': ['own', 'upload', 'my picture', 'my photo', 'disconnect'],
+    'reference/questions.html#which-models-work': ['stable diffusion', 'sd', 'turbo', 'xl', 'lightning'],
+    'reference/questions.html#where-does-it-run': ['mac', 'm1', 'm2', 'windows', 'linux', 'macos'],
+    'reference/questions.html#how-good-must-my-caption-be': ['caption long', 'prompt long', 'tokens 77', 'good caption'],
+    'reference/limits.html': ['not work', 'blur', 'blurry', 'ghost', 'artifact', 'artefact', 'bad result', 'ugly'],
+    'reference/limits.html#strong-guidance': ['garish', 'saturated', 'oversaturated'],
+    'inversion.html#guidance': ['cfg', 'classifier', 'free guidance'],
+    'region.html': ['delete', 'object remove', 'recolor', 'recolour'],
+    'editing.html#what-it-does': ['paint', 'painting', 'sketch', 'drawing', 'artistic', 'restyle', 'style transfer'],
+    'editing.html#where-said-by-hand': ['inpaint', 'brush', 'paint mask', 'own mask'],
+    'editing.html#one-that-is-not-square': ['size', 'resolution', 'aspect', 'square', 'multiple size'],
+    'editing.html#a-call-after-every-step': ['callback'],
+    'editing.html#many-at-once': ['batch'],
+    'api/editing.html#edit': ['edit function', 'edit parameters', 'edit arguments'],
+    'api/index.html': ['api', 'function', 'parameters', 'reference', 'names'],
+    'world/training.html': ['train', 'finetune', 'tune model'],
+    'world/data.html': ['dataset', 'training data'],
+    'solvers.html': ['speed up', 'faster inversion']}
   const BASE = 5  // times the score for every word that is held
   const page = href => href.split('#')[0]
   const weigh = href => FIRST[page(href)] || LATER[Object.keys(LATER).find(start => href.startsWith(start))] || 1
@@ -27,6 +49,7 @@
 
   window.SiteSearch = class {
     constructor(sections) {
+      this.all = sections
       this.names = sections.filter(s => s.kind === 'name')
       this.engine = new MiniSearch({
         fields: ['title', 'section', 'text', 'code'], storeFields: ['title', 'section', 'text', 'href', 'kind'],
@@ -71,10 +94,19 @@
       const found = this.names.filter(s => ends(s) < 2)
       return found.sort((a, b) => (b.section === name) - (a.section === name) || ends(a) - ends(b)).slice(0, 2)
     }
+    // The section behind the door of which most words are asked for, or none
+    door(query) {
+      const asked = split(query).map(stem)
+      const held = words => split(words).every(word => asked.includes(stem(word))) && split(words).length
+      const best = Object.entries(DOORS).map(([href, all]) => [Math.max(...all.map(held)), href]).sort(([a], [b]) => b - a)[0]
+      return best[0] ? this.all.find(s => s.href === best[1]) : undefined
+    }
     // [{title, href, hits}]: names first, then pages with the best of their sections
     find(query, limit = 8) {
       const groups = new Map(), names = this.named(query), seen = new Set(names.map(s => s.href))
-      const all = this.sections(query)
+      const door = this.door(query)
+      const all = [...(door ? [{...door, terms: split(query).map(stem)}] : []), ...this.sections(query)
+        .filter(hit => hit.href !== door?.href)]
       for (const hit of all.filter(hit => !seen.has(hit.href))) {
         const group = groups.get(page(hit.href)) || {title: hit.title, href: page(hit.href), hits: []}
         if (group.hits.length < 3) group.hits.push(hit)
