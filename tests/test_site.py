@@ -486,7 +486,8 @@ ASKED = {  # of the search, and a page that the first three must lead to
     'upload image': 'reference/photo', 'mac m1': 'reference/questions', 'windows': 'reference/questions',
     'make it a painting': 'editing', 'blurry result': 'reference/limits', 'cfg': 'inversion', 'cite': 'index',
     'train the model': 'world/training', 'dataset': 'world/data', 'api': 'api/index', 'inpainting': 'editing',
-    'edit function parameters': 'api/editing', 'size must be multiple': 'editing', 'colab disconnect': 'reference/photo'}
+    'edit function parameters': 'api/editing', 'size must be multiple': 'editing',
+    'colab disconnect': 'reference/photo'}
 FIRST = {'how to start': 'index', 'upload image': 'reference/photo', 'mac m1': 'reference/questions', 'cite': 'index',
          'blurry result': 'reference/limits', 'cfg': 'inversion', 'api': 'api/index', 'cost': 'solvers',
          'guidance scale': 'inversion', 'negative prompt': 'methods', 'seed': 'editing', 'solver': 'solvers',
