@@ -17,6 +17,7 @@
   const LATER = {'api/world.': .1, 'api/': .2, 'world/': .7, 'lab/': .7, 'app/': .7}  // lessons before names and studies
   const DOORS = {  // where to go for what is asked in other words than the pages use; of several, most words win
     'index.html#ten-lines': ['start', 'begin', 'beginner', 'hello', 'example', 'usage', 'tutorial'],
+    'app/live.html': ['browser', 'playground', 'online', 'try'],
     'index.html#citation': ['cite', 'bibtex', 'paper'],
     'index.html': ['contribute', 'contributing', 'github', 'source code', 'report issue', 'bug'],
     'reference/photo.html': ['own', 'upload', 'my picture', 'my photo', 'disconnect'],
