@@ -154,7 +154,10 @@ def invert(pipe, # From `load_pipe` or `ready`
            cb=None, # Called with a `Step` after every step; what it raises stops the work
            resume:str=None # File that keeps the steps done, for a call that is stopped to go on from; or a list
     )->Inversion: # Or a list of them
-    "Invert a real picture; 'paper', 'google' and 'least_squares' are null-text inversion (Mokady et al., CVPR 2023)."
+    """Invert a real picture; as solvers go, 'residual' keeps what each step misses, without a search.
+
+    'paper', 'google' and 'least_squares' are null-text inversion (Mokady et al., CVPR 2023).
+    """
     same = dict(T=T, w=w, solver=solver, size=size, fit=fit, progress=progress, cb=cb)
     if not isinstance(image, (list, tuple)): return _invert(pipe, image, caption, resume=resume, **same)
     each = zip(image, captions_of(image, caption), _files_of(image, resume))

@@ -87,14 +87,15 @@ def with_code(cell, code, reference=None):
 
 
 def doors(text):
-    "The Colab badge as two links, without the picture that it would fetch."
+    "The Colab badge as two links, without the picture that it would fetch; with a link that stands beside it."
     def links(m):
         nb = re.sub(r'^https://colab\.research\.google\.com/github/', 'https://github.com/', m[1])
         def link(href, icon, words):
             return f'<a href="{href}"><i class="bi bi-{icon}" aria-hidden="true"></i> {words}</a>'
         colab, github = link(m[1], 'play-circle', 'Open in Colab'), link(nb, 'journal-code', 'Notebook on GitHub')
-        return f'<p class="doors">{colab} {github}</p>'
-    return re.sub(r'\[!\[Open in Colab\]\([^)]*\)\]\(([^)]*)\)', links, text)
+        beside = ' ' + link(m[3], 'image', m[2]) if m[2] else ''
+        return f'<p class="doors">{colab} {github}{beside}</p>'
+    return re.sub(r'\[!\[Open in Colab\]\([^)]*\)\]\(([^)]*)\)(?: \[([^]]*)\]\(([^)]*)\))?', links, text)
 
 
 def unnest(text):

@@ -86,6 +86,7 @@ def typed(sym, # A function or class
         if name == 'return': kind = kind or from_words(told) or ''
         elif not kind: kind = USUAL.get(f'{sym.__qualname__}.{name}') or USUAL.get(name) or from_words(told) or 'Any'
         if name in WIDER and kind in ('str', 'tuple', 'Image'): kind = USUAL[name]
+        if kind == 'str' and re.search(r'\bor a list\b|; a list for', told): kind += ' | list[str]'
         if d.default is None and kind and not kind.endswith('None'): kind += ' | None'
         out[name] = kind, shape_of(name, kind, told), d.default, told
     return out

@@ -159,12 +159,12 @@ def _one(noun, look, place, seed): return Scene((Thing(noun, look, size=0.62),),
 _BOTH = (Thing('rabbit', x=0.28, size=0.42), Thing('cake', x=0.73, size=0.42))
 
 LIVE_SCENES = (   # A scene, and edits of it as pairs of words for `swap`
-    (EXAMPLE, ('red', 'blue'), ('cat', 'owl'), ('on grass', 'on the beach')),
+    (EXAMPLE, ('red', 'blue'), ('cat', 'penguin'), ('on grass', 'on the beach')),
     (_one('house', '', 'in the snow', 3), ('house', 'castle'), ('in the snow', 'in a forest')),
     (_one('car', 'red', 'on a road', 2), ('red', 'green'), ('car', 'bus')),
     (_one('penguin', '', 'in the snow', 5), ('penguin', 'owl'), ('in the snow', 'on grass')),
-    (_one('umbrella', 'blue', 'on the beach', 1), ('blue', 'yellow'), ('umbrella', 'balloon')),
-    (Scene(_BOTH, 'on grass', seed=4), ('rabbit', 'cat'), ('cake', 'pumpkin')),
+    (_one('umbrella', 'blue', 'on the beach', 1), ('blue', 'yellow'), ('on the beach', 'in the snow')),
+    (Scene(_BOTH, 'on grass', seed=4), ('rabbit', 'turtle'), ('cake', 'pumpkin')),
     (_one('rocket', '', 'in space', 6), ('in space', 'in the desert'), ('rocket', 'robot')),
     (_one('mushroom', '', 'in a forest', 7), ('mushroom', 'cactus'), ('in a forest', 'at sunset')))
 

@@ -78,6 +78,9 @@
       this.copy = el('button', {type: 'button', class: 'btn btn-outline-secondary', onclick: () => this.link()}, 'Copy link')
       this.chips = el('div', {class: 'live-chips', role: 'group', 'aria-label': 'Where each word looks'})
       this.ideas = el('div', {class: 'live-chips', role: 'group', 'aria-label': 'Captions to try'})
+      this.warning = el('p', {class: 'live-warning', hidden: true}, 'The small model has seen drawn scenes, no photographs: these come back ' +
+        'blurred, and few edits of them work. For photographs there is ', el('a', {href: new URL('../reference/photo.html', location)},
+        'Stable Diffusion on a GPU'), '.')
       this.bar = el('progress', {max: 1, value: 0, hidden: true, 'aria-label': 'Progress'})
       this.status = el('p', {class: 'live-status', role: 'status'})
       this.runs = el('p', {class: 'live-runs', role: 'status'})
@@ -85,7 +88,7 @@
       this.past = el('div', {class: 'live-past', role: 'group', 'aria-label': 'Edits so far'})
       this.box.replaceChildren(this.pictures(), el('div', {class: 'live-desk'},
         el('div', {}, this.stage, this.labelled('Before and after', this.slide, this.ends('edited', 'as it was')), this.chips),
-        el('div', {}, this.labelled('What the picture shows', this.caption), el('p', {class: 'live-row'}, this.go), this.news,
+        el('div', {}, this.labelled('What the picture shows', this.caption), this.warning, el('p', {class: 'live-row'}, this.go), this.news,
           this.labelled('What it should show', this.target), this.ideas, this.settings(),
           el('p', {class: 'live-row'}, this.change, this.save, this.copy), this.runs)), this.past)
       this.slide.parentElement.hidden = true
@@ -191,6 +194,7 @@
     // A picture that is one of the eight
     given(scene, i, picture) {
       fit(this.before, picture)
+      this.warning.hidden = true
       this.scene = i
       this.drawn = null
       this.scenes[i].firstChild.checked = true
@@ -260,6 +264,7 @@
     }
     // A picture that is none of the eight
     stranger(caption) {
+      this.warning.hidden = true
       this.scenes.forEach(label => { label.firstChild.checked = false })
       this.scene = this.drawn = null
       this.ideas.replaceChildren()
@@ -277,6 +282,7 @@
         return () => {
           fit(this.before, picture)
           this.stranger('')
+          this.warning.hidden = false
           this.say('Say what the picture shows, in words that the model knows, and press Invert, or say what it should show, and press Edit.')
         }
       })

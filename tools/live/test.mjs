@@ -105,6 +105,7 @@ test('words that nobody taught the model', () => {
   assert.deepEqual(unknownWords(tok, 'a cat on grass', facts.known), [])
   const [{word, near: [first]}] = unknownWords(tok, 'a pengin on grass', facts.known)
   assert.deepEqual([word, first], ['pengin', 'penguin'])
+  assert.deepEqual(unknownWords(tok, 'a cat with a hat', facts.known), [{word: 'hat', near: []}])
 })
 
 test('which build of the engine', async () => {

@@ -175,11 +175,14 @@ const distance = (a, b) => {   // of Levenshtein
   return row.at(-1)
 }
 
-// The words of `prompt` that are not among `known`, each with up to three that look like it
+const LITTLE = 'the with of is are has his her its my to for from by'.split(' ')   // they stand for nothing that is seen
+
+// The words of `prompt` that are not among `known`, each with up to three that look like a slip of it
 export function unknownWords(tok, prompt, known) {
-  const strange = promptWords(tok, prompt).map(([word]) => word).filter(word => /\p{L}/u.test(word) && !known.includes(word))
+  const all = promptWords(tok, prompt).map(([word]) => word), given = [...known, ...LITTLE]
+  const strange = all.filter(word => /\p{L}/u.test(word) && !given.includes(word))
   return strange.map(word => {
-    const near = known.map(other => [distance(word, other), other]).filter(([d]) => d <= Math.max(2, word.length/2))
+    const near = known.map(other => [distance(word, other), other]).filter(([d]) => d <= Math.min(2, Math.floor(word.length/4)))
     return {word, near: near.sort(([a], [b]) => a - b).slice(0, 3).map(([, other]) => other)}
   })
 }

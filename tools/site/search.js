@@ -26,7 +26,7 @@
     'reference/questions.html#how-good-must-my-caption-be': ['caption long', 'prompt long', 'tokens 77', 'good caption'],
     'reference/limits.html': ['not work', 'blur', 'blurry', 'ghost', 'artifact', 'artefact', 'bad result', 'ugly'],
     'reference/limits.html#strong-guidance': ['garish', 'saturated', 'oversaturated'],
-    'inversion.html#guidance': ['cfg', 'classifier', 'free guidance'],
+    'inversion.html#guidance': ['cfg', 'classifier', 'guidance'],
     'region.html': ['delete', 'object remove', 'recolor', 'recolour'],
     'editing.html#what-it-does': ['paint', 'painting', 'sketch', 'drawing', 'artistic', 'restyle', 'style transfer'],
     'editing.html#where-said-by-hand': ['inpaint', 'brush', 'paint mask', 'own mask'],
