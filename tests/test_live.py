@@ -106,7 +106,8 @@ def of_masks(rng):
     m, p = torch.from_numpy(rng.random((16, 16))**4).float(), torch.from_numpy(rng.random((128, 128))).float()
     photo, back, edited = [as_image(torch.from_numpy(rng.random((3, 128, 128))).float()) for _ in range(3)]
     made = dict(outline=outline(m, photo), guided=guided_filter(as_pixels(photo), p, 8), widened=widened(p, 3),
-                restored=as_pixels(restore(photo, back, edited, p)))
+                restored=as_pixels(restore(photo, back, edited, p)),
+                recoloured=as_pixels(restore(photo, back, edited, p, m)))
     pictures = dict(photo=as_pixels(photo), back=as_pixels(back), edited=as_pixels(edited))
     given = dict(m=m, p=p) | pictures
     return dict(masks={k: flat(x) for k, x in (given | made).items()})

@@ -61,6 +61,12 @@ export function shrunk(m, size) {
 // Larger, every cell a block
 export const blocks = (m, size) => separably(m, line => Array.from({length: size}, (_, x) => line[Math.floor(x*line.length/size)]))
 
+// Larger, by straight lines
+export const bilinear = (m, size) => separably(m, line => Array.from({length: size}, (_, x) => {
+  const at = Math.max(0, (x + 0.5)*line.length/size - 0.5), low = Math.floor(at), high = Math.min(low + 1, line.length - 1)
+  return line[low] + (at - low)*(line[high] - line[low])
+}))
+
 // Larger, by cubic curves (PyTorch's, a = −0.75)
 export function bicubic(m, size) {
   const near = d => ((1.25*d - 2.25)*d)*d + 1                 // of the two nearest
@@ -94,8 +100,9 @@ export function solve(A, y) {
   return x
 }
 
-// `p` as in every window a linear function of the colours of `guide` (He et al., 2010, in colour)
-export function guidedFilter(guide, p, r, eps = 1e-3) {
+// In every window `p` as a linear function of the colours of `guide` (He et al., 2010, in colour): slopes and offset, the
+// means over the windows in which a pixel lies
+export function windowFit(guide, p, r, eps = 1e-3) {
   const mean = guide.map(g => windowMean(g, r)), meanP = windowMean(p, r)
   const cov = guide.map((g, c) => windowMean(times(g, p), r).map((x, k) => x - mean[c][k]*meanP[k]))
   const variance = guide.map((g, c) => guide.map((h, d) => windowMean(times(g, h), r).map((x, k) => x - mean[c][k]*mean[d][k])))
@@ -107,7 +114,13 @@ export function guidedFilter(guide, p, r, eps = 1e-3) {
       b[k] -= x*mean[c][k]
     })
   }
-  return a.map((v, c) => times(windowMean(v, r), guide[c])).reduce(plus, windowMean(b, r))
+  return {slopes: a.map(v => windowMean(v, r)), offset: windowMean(b, r)}
+}
+
+// `p` as `windowFit` gives it from the colours of `guide`: it ends where they end
+export function guidedFilter(guide, p, r, eps = 1e-3) {
+  const {slopes, offset} = windowFit(guide, p, r, eps)
+  return slopes.map((v, c) => times(v, guide[c])).reduce(plus, offset)
 }
 
 // Where a map is high, ending where the colours of `picture` end
@@ -137,12 +150,24 @@ export function grown(mask, alike) {
 
 // ---- Back to the photograph
 
-// Give back what the autoencoder lost where nothing changed: pictures (3·s·s), `pixels` (s·s) where it may have changed
-export function restore(photo, back, edited, pixels, low = 8/255, high = 28/255) {
-  const [p, b, e] = [photo, back, edited].map(planes), n = Math.max(1, Math.round(sideOf(p[0])/64))
+// What was lost of the photograph in the colours of the edit, in every window a linear function of the reconstruction's
+const inNewColours = (lost, back, edited) => edited.map(plane => {
+  const {slopes} = windowFit(back, plane, Math.max(1, Math.floor(sideOf(plane)/32)))
+  return slopes.map((slope, c) => times(slope, lost[c])).reduce(plus)
+})
+
+// Give back what the autoencoder lost where nothing changed, or a look: pictures (3·s·s), `pixels` (s·s) where they may
+// have changed, `held` (h·h) where only a look has
+export function restore(photo, back, edited, pixels, held, low = 8/255, high = 28/255) {
+  const [p, b, e] = [photo, back, edited].map(planes), s = sideOf(p[0]), n = Math.max(1, Math.round(s/64))
   const change = e.map((plane, c) => plane.map((x, k) => Math.abs(x - b[c][k]))).reduce(maximum)
   const differs = windowMean(widened(ramp(change, low, high), n), n)
-  const out = e.map((plane, c) => plane.map((x, k) => x + (1 - differs[k])*(p[c][k] - b[c][k])))
+  const lost = p.map((plane, c) => plane.map((x, k) => x - b[c][k]))
+  let out = e.map((plane, c) => plane.map((x, k) => x + (1 - differs[k])*lost[c][k]))
+  if (held?.some(Boolean)) {
+    const share = times(differs, bilinear(held, s)), again = inNewColours(lost, b, e)
+    out = out.map((plane, c) => plus(plane, times(share, again[c])))
+  }
   if (!pixels) return pixelsOf(out)
   const soft = windowMean(pixels, n)
   return pixelsOf(out.map((plane, c) => plane.map((x, k) => p[c][k] + soft[k]*(x - p[c][k]))))

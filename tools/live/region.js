@@ -84,5 +84,5 @@ export async function edit(net, inv, target, {region = null, ...knobs} = {}, cb 
 // The photograph's own pixels where nothing changed; the source is decoded once
 export async function giveBack(net, inv, edited, ctl) {
   inv.back ??= await net.decode(inv.path.at(-1))
-  return restore(inv.photo, inv.back, edited, ctl && ctl.changedPixels(edited))
+  return restore(inv.photo, inv.back, edited, ctl && ctl.changedPixels(edited), ctl && ctl.plan.held)
 }

@@ -81,7 +81,9 @@ test('masks', () => {
   near(guidedFilter(picture, p, 8), given.guided, 1e-4, 'guided filter')
   near(outline(m, picture), given.outline, 2e-3, 'outline')
   near(widened(p, 3), given.widened, 0, 'widened')
-  near(restore(photo, back, edited, p).map(x => Math.min(1, Math.max(0, x))), given.restored, 3e-3, 'restore')
+  const clipped = held => restore(photo, back, edited, p, held).map(x => Math.min(1, Math.max(0, x)))
+  near(clipped(null), given.restored, 3e-3, 'restore')
+  near(clipped(m), given.recoloured, 3e-3, 'restore where a look changed')
 })
 
 test('scenes that are made', t => {
