@@ -259,7 +259,7 @@ def edit(pipe, # From `load_pipe` or `ready`; the model that made the inversion
          caption:str, # What the picture should show, or a list for several edits
          region:str=None, # Where: words of a caption, a list of them, a mask, or 'all'; default: where captions differ
          photo:str=None, # What was inverted, larger: PIL image or path; default: as the inversion keeps it
-         restore:bool=True, # Does the photograph come back, pixel by pixel, where nothing changed?
+         restore:bool=True, # Does the photograph come back where nothing changed, and its fine detail where a look did?
          output_type:str='pil', # What comes out: 'pil' or, not restored, 'np', 'pt' or 'latent', as in diffusers
          chunk:int=4, # Targets that go through the UNet together, where there is no region
          control:Control=None, # Sees the attention maps after the edit, and may change them; see `prompt_to_prompt`
