@@ -10,7 +10,7 @@
   })
   const flat = list.querySelector('.sd-table').cloneNode(true), found = flat.querySelector('tbody')
   const box = make('input', {id: 'filter', type: 'search', className: 'form-control', autocomplete: 'off',
-    placeholder: 'For example: region mask'})
+    placeholder: 'For example: load inversion'})
   const said = make('output', {htmlFor: 'filter'})
   const label = make('label', {htmlFor: 'filter', textContent: `Find one of ${rows.length} names`})
   const form = make('div', {className: 'filter'})
